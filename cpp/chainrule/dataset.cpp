@@ -1,0 +1,67 @@
+#include "chainrule/dataset.hpp"
+
+namespace chainrule {
+namespace {
+
+template <class Out>
+Out* packed(Buffer<Out>& buffer, const Rows& source, const RowRange& range) {
+  buffer.reserve(range.count * source.columns);
+  gather(buffer.data(), source.columns, source, range);
+  return buffer.data();
+}
+
+template <class T>
+const T* view(Buffer<T>& buffer, const Rows& source, const RowRange& range, std::ptrdiff_t& stride) {
+  if (const T* rows = in_place<T>(source, range, stride)) return rows;
+  stride = static_cast<std::ptrdiff_t>(source.columns);
+  return packed(buffer, source, range);
+}
+
+}  // namespace
+
+template <class T>
+RowRange BlockReader<T>::rows_of(const Batch& chunk) {
+  if (chunk.order == nullptr) return {chunk.first, chunk.count, nullptr};
+  indices_.reserve(chunk.count);
+  chunk.order->read(indices_.data(), chunk.first, chunk.count);
+  return {0, chunk.count, indices_.data()};
+}
+
+template <class T>
+Block<T> BlockReader<T>::read(const Rows& x, const Batch& chunk) {
+  Block<T> block;
+  block.rows = chunk.count;
+  block.x = view(x_, x, rows_of(chunk), block.x_stride);
+  return block;
+}
+
+template <class T>
+Block<T> BlockReader<T>::read(const Dataset& data, const Batch& chunk) {
+  const RowRange range = rows_of(chunk);
+  Block<T> block;
+  block.rows = chunk.count;
+  block.x = view(x_, data.x, range, block.x_stride);
+  if (data.y_is_labels) {
+    block.targets.labels = packed(labels_, data.y, range);
+  } else {
+    block.targets.values = view(y_, data.y, range, block.targets.stride);
+  }
+  if (data.weights) block.targets.weights = packed(weights_, *data.weights, range);
+  return block;
+}
+
+template <class T>
+double BlockReader<T>::weight_sum(const Dataset& data, const Batch& batch) {
+  if (!data.weights) return static_cast<double>(batch.count);
+  double sum = 0;
+  for_each_chunk(batch, [&](const Batch& chunk) {
+    const T* weights = packed(weights_, *data.weights, rows_of(chunk));
+    for (std::size_t i = 0; i < chunk.count; ++i) sum += static_cast<double>(weights[i]);
+  });
+  return sum;
+}
+
+template class BlockReader<float>;
+template class BlockReader<double>;
+
+}  // namespace chainrule

@@ -1,0 +1,69 @@
+// Rows of inputs with their targets and weights, as the user holds them.
+#pragma once
+
+#include <optional>
+
+#include "chainrule/buffer.hpp"
+#include "chainrule/random.hpp"
+#include "chainrule/rows.hpp"
+
+namespace chainrule {
+
+struct Dataset {
+  Rows x;                       // (rows, features)
+  Rows y;                       // (rows, outputs) values, or (rows, 1) class indices where y_is_labels
+  bool y_is_labels = false;
+  std::optional<Rows> weights;  // (rows, 1)
+};
+
+// Rows go through the net this many at a time, so that a chunk's activations stay in cache. Each chunk's
+// gradient is one sum, added to those of the chunks before it: the chunk is part of the result's last bits.
+inline constexpr std::size_t kChunkRows = 256;
+
+// Consecutive positions in the order of an epoch; in the order of the data where `order` is null.
+struct Batch {
+  std::size_t first = 0;
+  std::size_t count = 0;
+  const Permutation* order = nullptr;
+};
+
+// Calls work(chunk) for the chunks of a batch, in order.
+template <class Work>
+void for_each_chunk(const Batch& batch, Work work) {
+  for (std::size_t offset = 0; offset < batch.count; offset += kChunkRows) {
+    const std::size_t left = batch.count - offset;
+    work(Batch{batch.first + offset, left < kChunkRows ? left : kChunkRows, batch.order});
+  }
+}
+
+// A chunk of a data set, as the kernels read it.
+template <class T>
+struct Block {
+  std::size_t rows = 0;
+  const T* x = nullptr;
+  std::ptrdiff_t x_stride = 0;
+  Targets<T> targets;
+};
+
+// Turns chunks into blocks: in place where it can, else packed and cast into buffers of its own. A block
+// is good until the next is read.
+template <class T>
+class BlockReader {
+ public:
+  Block<T> read(const Dataset& data, const Batch& chunk);
+  // Inputs alone: a block without targets.
+  Block<T> read(const Rows& x, const Batch& chunk);
+  // The sum of the weights of a batch of any size, or its number of rows where there are none.
+  double weight_sum(const Dataset& data, const Batch& batch);
+
+ private:
+  RowRange rows_of(const Batch& chunk);
+
+  Buffer<std::uint64_t> indices_;
+  Buffer<T> x_;
+  Buffer<T> y_;
+  Buffer<T> weights_;
+  Buffer<std::int32_t> labels_;
+};
+
+}  // namespace chainrule

@@ -1,0 +1,34 @@
+// The loss of a net on a data set, in chunks.
+#pragma once
+
+#include "chainrule/passes.hpp"
+
+namespace chainrule {
+
+// A sum of losses and the weights it was taken with, so that means and sums come from the same pass.
+struct LossSum {
+  double loss = 0;
+  double weight = 0;
+
+  void add(const LossSum& other) {
+    loss += other.loss;
+    weight += other.weight;
+  }
+  // The mean of no weight at all is zero.
+  double reduced(Reduction reduction) const {
+    if (reduction == Reduction::sum) return loss;
+    return weight == 0 ? 0 : loss / weight;
+  }
+};
+
+// What the loss of each row is multiplied by in the gradient of the reduced loss.
+inline double gradient_scale(Reduction reduction, double weight_sum) {
+  if (reduction == Reduction::sum) return 1;
+  return weight_sum == 0 ? 0 : 1 / weight_sum;
+}
+
+// The space holds a chunk of the data: kChunkRows rows, or all of them.
+template <class T>
+LossSum evaluate(const Net<T>& net, const Dataset& data, Workspace<T>& space, BlockReader<T>& reader);
+
+}  // namespace chainrule

@@ -1,0 +1,81 @@
+// The table of hot loops: one function pointer each, filled once per instruction set.
+// Raw pointers over row-major matrices: outputs first, sizes last; a stride counts elements between rows.
+// Rows of activations, deltas and transposed weights are padded (see padded); inputs may be anyone's.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "chainrule/config.hpp"
+
+namespace chainrule {
+
+// Arenas start on a cache line, and rows of internal matrices are padded to whole ones, so that kernels
+// may load full vectors.
+inline constexpr std::size_t kAlignment = 64;
+
+template <class T>
+static constexpr std::size_t padded(std::size_t columns) {
+  constexpr std::size_t lanes = kAlignment / sizeof(T);
+  return (columns + lanes - 1) / lanes * lanes;
+}
+
+// The targets of some rows: values (rows, outputs), or one class index a row. Weights may be null.
+template <class T>
+struct Targets {
+  const T* values = nullptr;
+  std::ptrdiff_t stride = 0;
+  const std::int32_t* labels = nullptr;
+  const T* weights = nullptr;
+};
+
+template <class T>
+struct Kernels {
+  // y (rows, fan_out) = x (rows, fan_in) w (fan_in, fan_out) + bias (fan_out), or no bias where it is null.
+  void (*affine)(T* y, std::ptrdiff_t y_stride, const T* x, std::ptrdiff_t x_stride, const T* w,
+                 const T* bias, std::size_t rows, std::size_t fan_in, std::size_t fan_out);
+
+  // a (rows, columns) = activation(h); a may be h.
+  void (*activate)(Activation activation, T* a, std::ptrdiff_t a_stride, const T* h, std::ptrdiff_t h_stride,
+                   std::size_t rows, std::size_t columns);
+
+  // delta (rows, columns), dL/da on entry, becomes dL/dh, from the activation's output a.
+  void (*activation_backward)(Activation activation, T* delta, std::ptrdiff_t delta_stride, const T* a,
+                              std::ptrdiff_t a_stride, std::size_t rows, std::size_t columns);
+
+  // dx (rows, fan_in) = delta (rows, fan_out) w^T, given w transposed as (fan_out, padded fan_in).
+  void (*backward_input)(T* dx, std::ptrdiff_t dx_stride, const T* delta, std::ptrdiff_t delta_stride,
+                         const T* w_transposed, std::size_t rows, std::size_t fan_in, std::size_t fan_out);
+
+  // dw (fan_in, fan_out) += x^T delta; dbias (fan_out) += column sums of delta, or none where it is null.
+  void (*backward_weights)(T* dw, T* dbias, const T* x, std::ptrdiff_t x_stride, const T* delta,
+                           std::ptrdiff_t delta_stride, std::size_t rows, std::size_t fan_in,
+                           std::size_t fan_out);
+
+  // Returns sum_i weight_i loss_i; where delta is not null, stores scale * weight_i * dloss_i/dlogits.
+  double (*loss)(Loss loss, Activation output, T* delta, std::ptrdiff_t delta_stride, const T* logits,
+                 std::ptrdiff_t logits_stride, const T* yhat, std::ptrdiff_t yhat_stride,
+                 Targets<T> targets, double scale, std::size_t rows, std::size_t outputs);
+
+  // wt (columns, padded rows) = w (rows, columns) transposed.
+  void (*transpose)(T* wt, const T* w, std::size_t rows, std::size_t columns);
+
+  // g += l2 * w: the gradient of the penalty l2/2 sum w^2.
+  void (*add_penalty)(T* g, const T* w, double l2, std::size_t size);
+
+  // One update of `size` parameters; the state arrays are those of the rule's paper, t counts from 1.
+  // Returns false where a parameter would not be finite; those keep their value.
+  bool (*sgd)(T* w, const T* g, T* velocity, const Optimizer& optimizer, std::size_t size);
+  bool (*adam)(T* w, const T* g, T* m, T* v, const Optimizer& optimizer, std::uint64_t t, std::size_t size);
+
+  bool (*all_finite)(const T* x, std::size_t size);
+};
+
+// The kernels of one instruction set.
+struct KernelSet {
+  const char* isa;
+  Kernels<float> f32;
+  Kernels<double> f64;
+};
+
+}  // namespace chainrule

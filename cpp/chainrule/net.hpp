@@ -1,0 +1,62 @@
+// A multilayer perceptron: its layers, and the arenas that hold its parameters and gradients.
+// It knows where its numbers are; the passes (passes.hpp) and update rules (update.hpp) know what to do with them.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "chainrule/buffer.hpp"
+#include "chainrule/config.hpp"
+
+namespace chainrule {
+
+struct NetConfig {
+  std::vector<std::size_t> sizes;       // inputs, hidden units, outputs
+  std::vector<Activation> activations;  // one per layer of weights, the output's last
+  Loss loss = Loss::half_squared_error;
+  Reduction reduction = Reduction::mean;
+  bool bias = true;
+};
+
+// h (rows, fan_out) = a (rows, fan_in) W (fan_in, fan_out) + b (fan_out), then the activation.
+struct Layer {
+  std::size_t fan_in;
+  std::size_t fan_out;
+  std::size_t weights;  // offsets in the arenas
+  std::size_t biases;
+  Activation activation;
+};
+
+template <class T>
+class Net {
+ public:
+  explicit Net(const NetConfig& config);
+
+  const std::vector<Layer>& layers() const { return layers_; }
+  std::size_t features() const { return layers_.front().fan_in; }
+  std::size_t outputs() const { return layers_.back().fan_out; }
+  Activation output() const { return layers_.back().activation; }
+  Loss loss() const { return config_.loss; }
+  Reduction reduction() const { return config_.reduction; }
+  bool has_bias() const { return config_.bias; }
+
+  // Arena order: the weights of every layer, row-major, then the biases of every layer.
+  Buffer<T>& parameters() { return parameters_; }
+  const Buffer<T>& parameters() const { return parameters_; }
+  Buffer<T>& gradients() { return gradients_; }
+  std::size_t weight_count() const { return weight_count_; }
+
+  const T* weights(const Layer& layer) const { return parameters_.data() + layer.weights; }
+  const T* biases(const Layer& layer) const { return config_.bias ? parameters_.data() + layer.biases : nullptr; }
+  T* weight_gradients(const Layer& layer) { return gradients_.data() + layer.weights; }
+  T* bias_gradients(const Layer& layer) { return config_.bias ? gradients_.data() + layer.biases : nullptr; }
+
+ private:
+  NetConfig config_;
+  std::vector<Layer> layers_;
+  std::size_t weight_count_ = 0;
+  Buffer<T> parameters_;
+  Buffer<T> gradients_;
+};
+
+}  // namespace chainrule

@@ -1,0 +1,70 @@
+// The forward and backward pass of a block of rows through the whole net.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "chainrule/dataset.hpp"
+#include "chainrule/net.hpp"
+
+namespace chainrule {
+
+// A matrix in a workspace: `stride` elements from row to row.
+template <class T>
+struct Plane {
+  T* data = nullptr;
+  std::ptrdiff_t stride = 0;
+
+  Plane from_row(std::size_t row) const { return {data + static_cast<std::ptrdiff_t>(row) * stride, stride}; }
+};
+
+// What one pass leaves behind, for up to `rows` rows: each layer's activations and deltas (dL/dh), the
+// output's logits (its h), and the transposed weights that the backward pass reads.
+template <class T>
+class Workspace {
+ public:
+  Workspace() = default;
+  Workspace(const Net<T>& net, std::size_t rows);
+
+  std::size_t rows() const { return rows_; }
+  Plane<T> activations(std::size_t layer) const { return activations_[layer]; }
+  Plane<T> deltas(std::size_t layer) const { return deltas_[layer]; }
+  Plane<T> logits() const { return logits_; }
+  T* transposed_weights(std::size_t layer) const { return transposed_[layer]; }
+
+ private:
+  std::size_t rows_ = 0;
+  Buffer<T> arena_;
+  std::vector<Plane<T>> activations_;
+  std::vector<Plane<T>> deltas_;
+  std::vector<T*> transposed_;
+  Plane<T> logits_;
+};
+
+// Fills the activations and logits of the workspace from row `first` on.
+template <class T>
+void forward(Workspace<T>& space, const Net<T>& net, const Block<T>& block, std::size_t first = 0);
+
+// Fills the activations of `into` with the preactivations behind those of `space`, which keeps hidden activations
+// only: they are computed again.
+template <class T>
+void preactivations(Workspace<T>& into, const Workspace<T>& space, const Net<T>& net, const Block<T>& block,
+                    std::size_t first = 0);
+
+// The weighted sum of the losses of the rows that the last forward pass put at `first`.
+template <class T>
+double loss(const Workspace<T>& space, const Net<T>& net, const Block<T>& block, std::size_t first = 0);
+
+// The same sum; fills the deltas and adds to the net's gradients, those of scale * weight_i * loss_i.
+// Reads transposed weights: call transpose_weights first, after every change of the parameters.
+template <class T>
+double backward(Workspace<T>& space, Net<T>& net, const Block<T>& block, double scale, std::size_t first = 0);
+
+template <class T>
+void transpose_weights(Workspace<T>& space, const Net<T>& net);
+
+// Writes net(x) to y (rows, outputs); keeps nothing.
+template <class T>
+void predict(T* y, std::ptrdiff_t y_stride, const Net<T>& net, const Rows& x);
+
+}  // namespace chainrule

@@ -1,0 +1,150 @@
+#include "chainrule/trainer.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+
+#include "chainrule/dispatch.hpp"
+
+namespace chainrule {
+namespace {
+
+double seconds_now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+}  // namespace
+
+template <class T>
+Stepper<T>::Stepper(Net<T>& net, std::size_t rows) : net_(net), space_(net, std::min(rows, kChunkRows)) {}
+
+template <class T>
+LossSum Stepper<T>::gradient(const Dataset& data, const Batch& batch) {
+  Buffer<T>& gradients = net_.gradients();
+  std::memset(gradients.data(), 0, gradients.size() * sizeof(T));
+  transpose_weights(space_, net_);
+  LossSum sum{0, reader_.weight_sum(data, batch)};
+  const double scale = gradient_scale(net_.reduction(), sum.weight);
+  for_each_chunk(batch, [&](const Batch& chunk) {
+    const Block<T> block = reader_.read(data, chunk);
+    forward(space_, net_, block);
+    sum.loss += backward(space_, net_, block, scale);
+  });
+  return sum;
+}
+
+template <class T>
+LossSum Stepper<T>::step(const Dataset& data, const Batch& batch, OptimizerState<T>& state,
+                         const Optimizer& optimizer, double l2) {
+  const LossSum sum = gradient(data, batch);
+  if (!std::isfinite(sum.loss)) throw Divergence("the loss is not finite");
+  if (l2 != 0) {
+    kernels<T>().add_penalty(net_.gradients().data(), net_.parameters().data(), l2, net_.weight_count());
+  }
+  state.step(net_, optimizer);
+  return sum;
+}
+
+template <class T>
+Trainer<T>::Trainer(Net<T>& net, OptimizerState<T>& state, const Dataset& training,
+                    const std::optional<Dataset>& validation, const FitOptions& options,
+                    std::function<bool()> interrupted)
+    : net_(net),
+      state_(state),
+      training_(training),
+      validation_(validation),
+      options_(options),
+      interrupted_(std::move(interrupted)),
+      stepper_(net, std::max(options.batch_size, validation ? validation->x.rows : 0)),
+      last_poll_(seconds_now()) {
+  options_.batch_size = std::min(options.batch_size, training.x.rows);
+  // One batch of all the rows needs no order, and is read in place.
+  options_.shuffle = options.shuffle && options_.batch_size < training.x.rows;
+  work_per_step_ = 6.0 * static_cast<double>(options_.batch_size) * static_cast<double>(net.weight_count());
+}
+
+template <class T>
+bool Trainer<T>::poll() {
+  // Reading the clock costs as much as a step of the smallest nets, so it is read once per millisecond or so of work.
+  constexpr double work_between_clocks = 2e6;  // floating-point operations
+  constexpr double seconds_between_polls = 0.02;
+  work_since_poll_ += work_per_step_;
+  if (work_since_poll_ < work_between_clocks) return false;
+  work_since_poll_ = 0;
+  const double now = seconds_now();
+  if (now - last_poll_ < seconds_between_polls) return false;
+  last_poll_ = now;
+  return interrupted_();
+}
+
+template <class T>
+std::optional<LossSum> Trainer<T>::run_epoch(std::uint64_t epoch) {
+  const std::size_t rows = training_.x.rows;
+  if (options_.shuffle) permutation_.reset(options_.seed, epoch, rows);
+  LossSum sum;
+  for (std::size_t first = 0, number = 1; first < rows; first += options_.batch_size, ++number) {
+    const std::size_t count = std::min(options_.batch_size, rows - first);
+    try {
+      const Batch batch{first, count, options_.shuffle ? &permutation_ : nullptr};
+      sum.add(stepper_.step(training_, batch, state_, options_.optimizer, options_.l2));
+    } catch (const Divergence& divergence) {
+      throw Divergence("training diverged in epoch " + std::to_string(losses_.size() + 1) + ", batch " +
+                       std::to_string(number) + ": " + divergence.what());
+    }
+    if (poll()) return std::nullopt;
+  }
+  return sum;
+}
+
+template <class T>
+Stop Trainer<T>::run(std::size_t epochs, std::uint64_t& epoch) {
+  losses_.reserve(losses_.size() + epochs);
+  validation_losses_.reserve(losses_.size() + epochs);
+  for (std::size_t e = 0; e < epochs; ++e) {
+    const std::optional<LossSum> sum = run_epoch(epoch);
+    if (!sum) return Stop::interrupted;
+    ++epoch;
+    losses_.push_back(sum->reduced(net_.reduction()));
+    if (validation_) {
+      const LossSum validation = evaluate(net_, *validation_, stepper_.workspace(), stepper_.reader());
+      validation_losses_.push_back(validation.reduced(net_.reduction()));
+    }
+    const Stop stop = judge(validation_ ? validation_losses_.back() : losses_.back());
+    if (stop != Stop::none) return stop;
+  }
+  return Stop::none;
+}
+
+template <class T>
+Stop Trainer<T>::judge(double loss) {
+  if (options_.patience == 0) {
+    const std::size_t epochs = losses_.size();
+    const bool settled = options_.tol > 0 && epochs > 1 &&
+                         std::abs(losses_[epochs - 1] - losses_[epochs - 2]) <= options_.tol;
+    return settled ? Stop::converged : Stop::none;
+  }
+  if (loss < best_loss_ - options_.tol) {
+    best_loss_ = loss;
+    epochs_without_improvement_ = 0;
+    if (validation_) {
+      best_parameters_.reserve(net_.parameters().size());
+      std::memcpy(best_parameters_.data(), net_.parameters().data(), net_.parameters().size() * sizeof(T));
+    }
+    return Stop::none;
+  }
+  return ++epochs_without_improvement_ >= options_.patience ? Stop::patience : Stop::none;
+}
+
+template <class T>
+void Trainer<T>::restore_best() {
+  if (best_parameters_.size() == 0) return;
+  std::memcpy(net_.parameters().data(), best_parameters_.data(), net_.parameters().size() * sizeof(T));
+}
+
+template class Stepper<float>;
+template class Stepper<double>;
+template class Trainer<float>;
+template class Trainer<double>;
+
+}  // namespace chainrule

@@ -1,0 +1,90 @@
+// Training: minibatches, epochs, and when to stop.
+#pragma once
+
+#include <functional>
+#include <limits>
+#include <optional>
+#include <vector>
+
+#include "chainrule/evaluate.hpp"
+#include "chainrule/random.hpp"
+#include "chainrule/update.hpp"
+
+namespace chainrule {
+
+// One minibatch step: gradient in chunks, penalty, update.
+template <class T>
+class Stepper {
+ public:
+  // For batches, and data sets to evaluate, of up to `rows` rows.
+  Stepper(Net<T>& net, std::size_t rows);
+
+  // Fills the net's gradients from the batch, and returns the sum of its losses.
+  LossSum gradient(const Dataset& data, const Batch& batch);
+  // Then moves the parameters. Throws Divergence, changing no parameter, if the loss or gradient is not finite.
+  LossSum step(const Dataset& data, const Batch& batch, OptimizerState<T>& state, const Optimizer& optimizer,
+               double l2);
+
+  Workspace<T>& workspace() { return space_; }
+  BlockReader<T>& reader() { return reader_; }
+
+ private:
+  Net<T>& net_;
+  Workspace<T> space_;
+  BlockReader<T> reader_;
+};
+
+struct FitOptions {
+  Optimizer optimizer;
+  std::size_t batch_size = 32;
+  bool shuffle = true;
+  std::uint64_t seed = 0;
+  double l2 = 0;
+  double tol = 0;
+  std::size_t patience = 0;  // 0: none
+};
+
+enum class Stop { none, converged, patience, interrupted };
+
+// One fit: runs epochs, in as many calls as its owner likes, and remembers the best.
+template <class T>
+class Trainer {
+ public:
+  // `interrupted` is asked a few dozen times a second whether to stop.
+  Trainer(Net<T>& net, OptimizerState<T>& state, const Dataset& training, const std::optional<Dataset>& validation,
+          const FitOptions& options, std::function<bool()> interrupted);
+
+  // Runs up to `epochs` more epochs, appending each one's losses. `epoch` is the net's lifetime count, which
+  // chooses the order of the rows. Throws Divergence.
+  Stop run(std::size_t epochs, std::uint64_t& epoch);
+
+  // Puts back the parameters of the epoch with the lowest validation loss, if patience kept them.
+  void restore_best();
+
+  const std::vector<double>& losses() const { return losses_; }
+  const std::vector<double>& validation_losses() const { return validation_losses_; }
+
+ private:
+  std::optional<LossSum> run_epoch(std::uint64_t epoch);
+  Stop judge(double loss);
+  bool poll();
+
+  Net<T>& net_;
+  OptimizerState<T>& state_;
+  Dataset training_;
+  std::optional<Dataset> validation_;
+  FitOptions options_;
+  std::function<bool()> interrupted_;
+  Stepper<T> stepper_;
+  Permutation permutation_;
+  std::vector<double> losses_;
+  std::vector<double> validation_losses_;
+  Buffer<T> best_parameters_;
+  double best_loss_ = std::numeric_limits<double>::infinity();
+  std::size_t epochs_without_improvement_ = 0;
+  double work_per_step_ = 0;
+  double work_since_poll_ = 0;
+  double last_poll_ = 0;
+};
+
+}  // namespace chainrule

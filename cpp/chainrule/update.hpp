@@ -1,0 +1,43 @@
+// The state of an update rule, and its step over the flat arenas.
+#pragma once
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+#include "chainrule/net.hpp"
+
+namespace chainrule {
+
+// Training met an infinite or undefined number; the parameters are those before it.
+struct Divergence : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+template <class T>
+class OptimizerState {
+ public:
+  // Moves the net's parameters by its gradients. The state starts afresh when the rule is another.
+  // Throws Divergence, changing nothing, if a gradient is not finite; if a parameter would overflow, it keeps
+  // its last finite value and the same is thrown.
+  void step(Net<T>& net, const Optimizer& optimizer);
+
+  void reset() { *this = {}; }
+
+  // The rule whose state this is, updates so far, and its slots: `slots` arrays of one number per parameter.
+  Rule rule() const { return rule_; }
+  std::uint64_t steps() const { return steps_; }
+  std::size_t slots() const { return slots_; }
+  Buffer<T>& arena() { return arena_; }
+  void restore(Rule rule, std::size_t slots, std::size_t parameters, std::uint64_t steps);
+
+ private:
+  void prepare(const Optimizer& optimizer, std::size_t parameters);
+
+  Rule rule_ = Rule::sgd;
+  std::uint64_t steps_ = 0;
+  std::size_t slots_ = 0;
+  Buffer<T> arena_;
+};
+
+}  // namespace chainrule

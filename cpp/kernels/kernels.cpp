@@ -1,0 +1,39 @@
+// Compiled once per instruction set: CHAINRULE_KERNELS names the table that it fills, CHAINRULE_ISA the set.
+// Includes no STL and gives every function internal linkage: a shared template compiled here could be the
+// copy that the linker keeps, and an old processor would meet its instructions.
+#include "chainrule/kernels.hpp"
+
+// clang-format off: each file uses the ones before it
+#include "kernels/vector.inl"
+#include "kernels/matmul.inl"
+#include "kernels/activation.inl"
+#include "kernels/loss.inl"
+#include "kernels/update.inl"
+// clang-format on
+
+namespace chainrule {
+namespace {
+
+template <class T>
+constexpr Kernels<T> table() {
+  return {
+      .affine = affine<T>,
+      .activate = activate<T>,
+      .activation_backward = activation_backward<T>,
+      .backward_input = backward_input<T>,
+      .backward_weights = backward_weights<T>,
+      .loss = loss<T>,
+      .transpose = transpose<T>,
+      .add_penalty = add_penalty<T>,
+      .sgd = sgd<T>,
+      .adam = adam<T>,
+      .all_finite = all_finite<T>,
+  };
+}
+
+}  // namespace
+
+extern const KernelSet CHAINRULE_KERNELS;
+const KernelSet CHAINRULE_KERNELS = {CHAINRULE_ISA, table<float>(), table<double>()};
+
+}  // namespace chainrule

@@ -1,0 +1,265 @@
+#include "arrays.hpp"
+
+#include <cmath>
+#include <vector>
+
+namespace chainrule::bindings {
+namespace {
+
+std::string shape_text(const py::array& array) { return py::str(array.attr("shape")); }
+
+py::array as_array(const py::object& given, const std::string& name) {
+  const bool plain = Py_TYPE(given.ptr()) == py::detail::npy_api::get().PyArray_Type_;
+  if (plain) return py::reinterpret_borrow<py::array>(given);
+  if (py::hasattr(given, "filled") && py::hasattr(given, "mask")) {
+    throw py::type_error(name + " is a masked array; fill or drop its masked values first");
+  }
+  return py::module_::import("numpy").attr("asarray")(given);
+}
+
+std::optional<ScalarType> scalar_type(const py::dtype& dtype) {
+  switch (dtype.kind()) {
+    case 'b': return ScalarType::boolean;
+    case 'i':
+      switch (dtype.itemsize()) {
+        case 1: return ScalarType::int8;
+        case 2: return ScalarType::int16;
+        case 4: return ScalarType::int32;
+        case 8: return ScalarType::int64;
+      }
+      break;
+    case 'u':
+      switch (dtype.itemsize()) {
+        case 1: return ScalarType::uint8;
+        case 2: return ScalarType::uint16;
+        case 4: return ScalarType::uint32;
+        case 8: return ScalarType::uint64;
+      }
+      break;
+    case 'f':
+      switch (dtype.itemsize()) {
+        case 2: return ScalarType::float16;
+        case 4: return ScalarType::float32;
+        case 8: return ScalarType::float64;
+      }
+      break;
+  }
+  return std::nullopt;
+}
+
+ScalarType checked_type(const py::array& array, const std::string& name) {
+  const py::dtype dtype = array.dtype();
+  const char order = dtype.byteorder();
+  if (order == '<' || order == '>') {
+    throw py::type_error(name + " is byte-swapped (dtype " + std::string(py::str(dtype)) +
+                         "); convert it with " + name + ".astype(" + name + ".dtype.newbyteorder('='))");
+  }
+  const std::optional<ScalarType> type = scalar_type(dtype);
+  if (!type) {
+    throw py::type_error(name + " has dtype " + std::string(py::str(dtype)) +
+                         "; allowed are bool, integers, float16, float32 and float64");
+  }
+  return *type;
+}
+
+// The view of a matrix, or of a vector as one row or as one column.
+Input view(const py::array& array, const std::string& name, bool vector_is_row) {
+  Input input{array, {}, array.ndim() == 1 && vector_is_row};
+  input.rows.data = static_cast<const std::byte*>(array.data());
+  input.rows.type = checked_type(array, name);
+  if (array.ndim() == 2) {
+    input.rows.rows = static_cast<std::size_t>(array.shape(0));
+    input.rows.columns = static_cast<std::size_t>(array.shape(1));
+    input.rows.row_stride = array.strides(0);
+    input.rows.column_stride = array.strides(1);
+  } else if (vector_is_row) {
+    input.rows.rows = 1;
+    input.rows.columns = static_cast<std::size_t>(array.shape(0));
+    input.rows.column_stride = array.strides(0);
+  } else {
+    input.rows.rows = static_cast<std::size_t>(array.shape(0));
+    input.rows.columns = 1;
+    input.rows.row_stride = array.strides(0);
+    input.rows.column_stride = array.itemsize();
+  }
+  return input;
+}
+
+template <class Check>
+auto without_gil(const Rows& rows, Check check) {
+  constexpr std::size_t worth_releasing = 1 << 16;
+  if (rows.rows * rows.columns < worth_releasing) return check();
+  py::gil_scoped_release release;
+  return check();
+}
+
+std::string position(const std::pair<std::size_t, std::size_t>& at) {
+  return " at row " + std::to_string(at.first) + ", column " + std::to_string(at.second);
+}
+
+template <class T>
+void check_finite(const Rows& rows, const std::string& name) {
+  const auto bad = without_gil(rows, [&] { return first_nonfinite<T>(rows); });
+  if (!bad) return;
+  throw py::value_error(name + " must be finite" + (sizeof(T) == 4 ? " as float32" : "") +
+                        "; it is NaN, infinite or too large" + position(*bad));
+}
+
+void check_range(const Rows& rows, const std::string& name, double low, double high, const std::string& what) {
+  const auto bad = without_gil(rows, [&] { return first_outside(rows, low, high); });
+  if (bad) throw py::value_error(name + " must be " + what + "; it is not" + position(*bad));
+}
+
+bool is_integer(ScalarType type) {
+  return type != ScalarType::float16 && type != ScalarType::float32 && type != ScalarType::float64;
+}
+
+void check_distributions(const Rows& rows, const std::string& name) {
+  constexpr double tolerance = 1e-2;  // as loose as float16 probabilities are
+  std::vector<double> row(rows.columns);
+  for (std::size_t i = 0; i < rows.rows; ++i) {
+    gather(row.data(), rows.columns, rows, {i, 1, nullptr});
+    double sum = 0;
+    for (const double value : row) sum += value;
+    if (std::abs(sum - 1) <= tolerance) continue;
+    throw py::value_error(name + " must be class indices, or rows of probabilities that sum to 1; row " +
+                          std::to_string(i) + " sums to " + std::to_string(sum));
+  }
+}
+
+bool reads_as_labels(const py::array& y, Loss loss) {
+  return loss == Loss::cross_entropy && (y.ndim() == 1 || (y.ndim() == 2 && y.shape(1) == 1));
+}
+
+template <class T>
+Input read_y(const Net<T>& net, std::size_t rows, const py::object& given, const std::string& name, bool& labels) {
+  const py::array array = as_array(given, name);
+  labels = reads_as_labels(array, net.loss());
+  const std::size_t columns = labels ? 1 : net.outputs();
+  const bool matrix = array.ndim() == 2 && static_cast<std::size_t>(array.shape(1)) == columns;
+  const bool vector = array.ndim() == 1 && columns == 1;
+  if (!(matrix || vector) || static_cast<std::size_t>(array.shape(0)) != rows) {
+    const std::string n = std::to_string(rows), o = std::to_string(net.outputs());
+    const std::string allowed = net.loss() == Loss::cross_entropy ? "(" + n + ",) class indices or (" + n + ", " + o + ")"
+                                : net.outputs() == 1              ? "(" + n + ", 1) or (" + n + ",)"
+                                                                  : "(" + n + ", " + o + ")";
+    throw py::value_error(name + " has shape " + shape_text(array) + "; expected " + allowed);
+  }
+  Input y = view(array, name, false);
+  if (labels) {
+    if (!is_integer(y.rows.type)) {
+      throw py::type_error(name + " must hold integer class indices, or one probability per class; it has dtype " +
+                           std::string(py::str(array.dtype())));
+    }
+    const std::string last = std::to_string(net.outputs() - 1);
+    check_range(y.rows, name, 0, static_cast<double>(net.outputs() - 1), "class indices from 0 to " + last);
+  } else if (net.loss() == Loss::log_loss || net.loss() == Loss::cross_entropy) {
+    check_range(y.rows, name, 0, 1, "probabilities, from 0 to 1");
+    if (net.loss() == Loss::cross_entropy) check_distributions(y.rows, name);
+  } else {
+    check_finite<T>(y.rows, name);
+  }
+  return y;
+}
+
+template <class T>
+std::optional<Input> read_weights(std::size_t rows, const py::object& given, const std::string& name) {
+  if (given.is_none()) return std::nullopt;
+  const py::array array = as_array(given, name);
+  if (array.ndim() != 1 || static_cast<std::size_t>(array.shape(0)) != rows) {
+    throw py::value_error(name + " has shape " + shape_text(array) + "; expected (" + std::to_string(rows) + ",)");
+  }
+  Input weights = view(array, name, false);
+  check_finite<T>(weights.rows, name);
+  check_range(weights.rows, name, 0, std::numeric_limits<double>::max(), "at least 0");
+  if (!first_outside(weights.rows, 0, 0)) throw py::value_error(name + " must not be zero for every row");
+  return weights;
+}
+
+bool overlap(const py::array& a, const py::array& b) {
+  return py::module_::import("numpy").attr("shares_memory")(a, b).cast<bool>();
+}
+
+}  // namespace
+
+Dataset DatasetInput::dataset() const {
+  return {x.rows, y.rows, y_is_labels, weights ? std::optional<Rows>(weights->rows) : std::nullopt};
+}
+
+template <class T>
+Input read_features(const py::object& x, const char* name, std::size_t features, bool vector_is_row) {
+  const py::array array = as_array(x, name);
+  if (array.ndim() != 2 && !(array.ndim() == 1 && vector_is_row)) {
+    throw py::value_error(std::string(name) + " must be a matrix of shape (rows, " + std::to_string(features) +
+                          "); it has shape " + shape_text(array));
+  }
+  Input input = view(array, name, vector_is_row);
+  if (input.rows.columns != features) {
+    throw py::value_error(std::string(name) + " has " + std::to_string(input.rows.columns) +
+                          " features, but the net takes " + std::to_string(features));
+  }
+  if (input.rows.rows == 0) throw py::value_error(std::string(name) + " has no rows");
+  check_finite<T>(input.rows, name);
+  return input;
+}
+
+template <class T>
+void read_targets(DatasetInput& into, const Net<T>& net, std::size_t rows, const py::object& y,
+                  const py::object& weights, const std::string& prefix) {
+  into.y = read_y(net, rows, y, prefix + "Y", into.y_is_labels);
+  into.weights = read_weights<T>(rows, weights, prefix + "sample_weight");
+}
+
+template <class T>
+DatasetInput read_dataset(const Net<T>& net, const py::object& x, const py::object& y, const py::object& weights,
+                          const std::string& prefix) {
+  DatasetInput input;
+  input.x = read_features<T>(x, (prefix + "X").c_str(), net.features());
+  read_targets(input, net, input.x.rows.rows, y, weights, prefix);
+  return input;
+}
+
+template <class T>
+py::array_t<T> read_output(const py::object& out, const Net<T>& net, const Input& x) {
+  const auto rows = static_cast<py::ssize_t>(x.rows.rows), outputs = static_cast<py::ssize_t>(net.outputs());
+  const std::vector<py::ssize_t> shape =
+      x.one_row ? std::vector<py::ssize_t>{outputs} : std::vector<py::ssize_t>{rows, outputs};
+  if (out.is_none()) return py::array_t<T>(shape);
+  const char* dtype = sizeof(T) == 4 ? "float32" : "float64";
+  if (!py::isinstance<py::array>(out) || !py::isinstance<py::array_t<T>>(out)) {
+    throw py::type_error(std::string("out must be a NumPy array of dtype ") + dtype + "; got " +
+                         (py::isinstance<py::array>(out) ? std::string(py::str(out.attr("dtype")))
+                                                         : std::string(py::repr(py::type::handle_of(out)))));
+  }
+  const auto array = py::reinterpret_borrow<py::array_t<T>>(out);
+  const std::vector<py::ssize_t> given(array.shape(), array.shape() + array.ndim());
+  if (given != shape) {
+    const std::string expected = x.one_row ? "(" + std::to_string(outputs) + ",)"
+                                           : "(" + std::to_string(rows) + ", " + std::to_string(outputs) + ")";
+    throw py::value_error("out has shape " + shape_text(array) + "; expected " + expected);
+  }
+  if (!array.writeable()) throw py::value_error("out is read-only");
+  const auto size = static_cast<py::ssize_t>(sizeof(T));
+  const bool unit = outputs == 1 || array.strides(array.ndim() - 1) == size;
+  const bool aligned = reinterpret_cast<std::uintptr_t>(array.data()) % sizeof(T) == 0 &&
+                       (array.ndim() == 1 || array.strides(0) % size == 0);
+  if (!unit || !aligned) throw py::value_error("out must be aligned and have the outputs of a row side by side");
+  if (overlap(array, x.owner)) throw py::value_error("out overlaps X");
+  const Buffer<T>& arena = net.parameters();
+  const py::array_t<T> parameters(static_cast<py::ssize_t>(arena.size()), arena.data(), py::none());
+  if (overlap(array, parameters)) throw py::value_error("out overlaps the net's parameters");
+  return array;
+}
+
+#define CHAINRULE_INSTANTIATE(T)                                                                                \
+  template Input read_features<T>(const py::object&, const char*, std::size_t, bool);                           \
+  template void read_targets(DatasetInput&, const Net<T>&, std::size_t, const py::object&, const py::object&,   \
+                             const std::string&);                                                               \
+  template DatasetInput read_dataset(const Net<T>&, const py::object&, const py::object&, const py::object&,    \
+                                     const std::string&);                                                       \
+  template py::array_t<T> read_output(const py::object&, const Net<T>&, const Input&);
+CHAINRULE_INSTANTIATE(float)
+CHAINRULE_INSTANTIATE(double)
+#undef CHAINRULE_INSTANTIATE
+
+}  // namespace chainrule::bindings

@@ -1,0 +1,322 @@
+// _core.Net32 and _core.Net64: a net, its optimizer state, and the passes over it, behind a lock that is never
+// waited for: training needs the net alone, predictions share it.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <mutex>
+#include <shared_mutex>
+
+#include "arrays.hpp"
+#include "bindings.hpp"
+#include "chainrule/trainer.hpp"
+#include "names.hpp"
+
+namespace chainrule::bindings {
+namespace {
+
+[[noreturn]] void throw_busy() {
+  throw std::runtime_error("the net is busy: another thread is training it or, while you train it, using it");
+}
+
+template <class T>
+class NetCore {
+ public:
+  explicit NetCore(const NetConfig& config) : net_(config) {}
+
+  Net<T>& net() { return net_; }
+  OptimizerState<T>& optimizer_state() { return optimizer_state_; }
+  std::uint64_t epochs_trained = 0;
+
+  std::unique_lock<std::shared_mutex> alone() {
+    std::unique_lock lock(mutex_, std::try_to_lock);
+    if (!lock) throw_busy();
+    return lock;
+  }
+
+  std::shared_lock<std::shared_mutex> shared() {
+    std::shared_lock lock(mutex_, std::try_to_lock);
+    if (!lock) throw_busy();
+    return lock;
+  }
+
+  py::array_t<T> forward(const py::object& x) {
+    Input input = read_features<T>(x, "X", net_.features());
+    const auto lock = alone();
+    forward_ = std::nullopt;
+    const std::size_t rows = input.rows.rows;
+    py::array_t<T> yhat({rows, net_.outputs()});
+    T* to = yhat.mutable_data();
+    {
+      py::gil_scoped_release release;
+      if (space_.rows() < rows) space_ = Workspace<T>(net_, rows);
+      for_each_chunk({0, rows}, [&](const Batch& chunk) {
+        chainrule::forward(space_, net_, reader_.read(input.rows, chunk), chunk.first);
+      });
+      copy_rows(to, space_.activations(net_.layers().size() - 1), rows, net_.outputs());
+    }
+    forward_ = std::move(input);
+    return yhat;
+  }
+
+  double backward(const py::object& y, const py::object& sample_weight) {
+    const auto lock = alone();
+    if (!forward_) throw std::runtime_error("backward needs the activations of a forward pass: call forward(X) first");
+    DatasetInput input{*forward_, {}, {}, false};
+    read_targets(input, net_, input.x.rows.rows, y, sample_weight);
+    const Dataset data = input.dataset();
+    py::gil_scoped_release release;
+    std::memset(net_.gradients().data(), 0, net_.gradients().size() * sizeof(T));
+    transpose_weights(space_, net_);
+    const Batch all{0, data.x.rows};
+    LossSum sum{0, reader_.weight_sum(data, all)};
+    const double scale = gradient_scale(net_.reduction(), sum.weight);
+    for_each_chunk(all, [&](const Batch& chunk) {
+      sum.loss += chainrule::backward(space_, net_, reader_.read(data, chunk), scale, chunk.first);
+    });
+    return sum.reduced(net_.reduction());
+  }
+
+  void update(const Optimizer& optimizer) {
+    const auto lock = alone();
+    forward_ = std::nullopt;
+    py::gil_scoped_release release;
+    optimizer_state_.step(net_, optimizer);
+  }
+
+  double step(const py::object& x, const py::object& y, const py::object& sample_weight, const Optimizer& optimizer) {
+    const DatasetInput input = read_dataset(net_, x, y, sample_weight);
+    const auto lock = alone();
+    forward_ = std::nullopt;
+    const Dataset data = input.dataset();
+    py::gil_scoped_release release;
+    Stepper<T> stepper(net_, data.x.rows);
+    return stepper.step(data, {0, data.x.rows}, optimizer_state_, optimizer, 0).reduced(net_.reduction());
+  }
+
+  double loss(const py::object& x, const py::object& y, const py::object& sample_weight) {
+    const DatasetInput input = read_dataset(net_, x, y, sample_weight);
+    const auto lock = shared();
+    const Dataset data = input.dataset();
+    py::gil_scoped_release release;
+    Workspace<T> space(net_, std::min(kChunkRows, data.x.rows));
+    BlockReader<T> reader;
+    return evaluate(net_, data, space, reader).reduced(net_.reduction());
+  }
+
+  py::array_t<T> predict(const py::object& x, const py::object& out) {
+    const Input input = read_features<T>(x, "X", net_.features(), true);
+    py::array_t<T> y = read_output<T>(out, net_, input);
+    const auto lock = shared();
+    T* to = y.mutable_data();
+    const auto stride = input.rows.rows == 1 ? static_cast<std::ptrdiff_t>(net_.outputs())
+                                             : y.strides(0) / static_cast<py::ssize_t>(sizeof(T));
+    constexpr std::size_t worth_releasing = 1 << 15;
+    if (input.rows.rows * net_.weight_count() < worth_releasing) {
+      chainrule::predict(to, stride, net_, input.rows);
+    } else {
+      py::gil_scoped_release release;
+      chainrule::predict(to, stride, net_, input.rows);
+    }
+    return y;
+  }
+
+  // Preactivations, activations and deltas of every layer, as the last forward and backward pass left them.
+  py::tuple intermediates() {
+    const auto lock = alone();
+    if (!forward_) throw std::runtime_error("there are no intermediates: call forward(X) and backward(Y) first");
+    const std::size_t rows = forward_->rows.rows, last = net_.layers().size() - 1;
+    Workspace<T> recomputed(net_, rows);
+    for_each_chunk({0, rows}, [&](const Batch& chunk) {
+      chainrule::preactivations(recomputed, space_, net_, reader_.read(forward_->rows, chunk), chunk.first);
+    });
+    py::list h, a, delta;
+    for (std::size_t l = 0; l <= last; ++l) {
+      h.append(as_array(recomputed.activations(l), rows, net_.layers()[l].fan_out));
+      a.append(as_array(space_.activations(l), rows, net_.layers()[l].fan_out));
+      delta.append(as_array(space_.deltas(l), rows, net_.layers()[l].fan_out));
+    }
+    return py::make_tuple(h, a, delta);
+  }
+
+ private:
+  static void copy_rows(T* to, const Plane<T>& from, std::size_t rows, std::size_t columns) {
+    for (std::size_t i = 0; i < rows; ++i) std::memcpy(to + i * columns, from.from_row(i).data, columns * sizeof(T));
+  }
+
+  static py::array_t<T> as_array(const Plane<T>& plane, std::size_t rows, std::size_t columns) {
+    py::array_t<T> array({rows, columns});
+    copy_rows(array.mutable_data(), plane, rows, columns);
+    return array;
+  }
+
+  Net<T> net_;
+  OptimizerState<T> optimizer_state_;
+  std::shared_mutex mutex_;
+  std::optional<Input> forward_;  // the inputs of the last forward pass, while its activations are good
+  Workspace<T> space_;
+  BlockReader<T> reader_;
+};
+
+// A fit in progress: Python drives it in blocks of epochs, and looks at the losses between them.
+template <class T>
+class Fit {
+ public:
+  Fit(NetCore<T>& core, const py::object& x, const py::object& y, const py::object& sample_weight,
+      const py::object& validation, const FitOptions& options)
+      : core_(core), training_(read_dataset(core.net(), x, y, sample_weight)) {
+    std::optional<Dataset> validation_data;
+    if (!validation.is_none()) {
+      const auto parts = validation.cast<std::tuple<py::object, py::object, py::object>>();
+      validation_ = read_dataset(core.net(), std::get<0>(parts), std::get<1>(parts), std::get<2>(parts), "validation ");
+      validation_data = validation_->dataset();
+    }
+    trainer_.emplace(core.net(), core.optimizer_state(), training_.dataset(), validation_data, options, [] {
+      py::gil_scoped_acquire acquire;
+      return PyErr_CheckSignals() != 0;
+    });
+  }
+
+  // Returns why it stopped: "converged", "patience", or None after all the epochs.
+  std::optional<std::string> run(std::size_t epochs) {
+    const auto lock = core_.alone();
+    Stop stop;
+    {
+      py::gil_scoped_release release;
+      stop = trainer_->run(epochs, core_.epochs_trained);
+    }
+    switch (stop) {
+      case Stop::interrupted: throw py::error_already_set();
+      case Stop::converged: return "converged";
+      case Stop::patience: return "patience";
+      case Stop::none: break;
+    }
+    return std::nullopt;
+  }
+
+  void restore_best() {
+    const auto lock = core_.alone();
+    trainer_->restore_best();
+  }
+
+  std::size_t epochs() const { return trainer_->losses().size(); }
+  double last_loss() const { return trainer_->losses().at(epochs() - 1); }
+  double last_validation_loss() const { return trainer_->validation_losses().at(epochs() - 1); }
+  py::array_t<double> losses() const { return copy(trainer_->losses()); }
+  py::array_t<double> validation_losses() const { return copy(trainer_->validation_losses()); }
+
+ private:
+  static py::array_t<double> copy(const std::vector<double>& values) {
+    return py::array_t<double>(static_cast<py::ssize_t>(values.size()), values.data());
+  }
+
+  NetCore<T>& core_;
+  DatasetInput training_;
+  std::optional<DatasetInput> validation_;
+  std::optional<Trainer<T>> trainer_;
+};
+
+NetConfig read_config(const std::vector<std::size_t>& sizes, const std::vector<std::string>& activations,
+                      const std::string& loss, const std::string& reduction, bool bias) {
+  NetConfig config;
+  config.sizes = sizes;
+  for (const std::string& name : activations) {
+    config.activations.push_back(find<Activation>(kActivationNames, name, "activations"));
+  }
+  config.loss = find<Loss>(kLossNames, loss, "loss");
+  config.reduction = find<Reduction>(kReductionNames, reduction, "reduction");
+  config.bias = bias;
+  return config;
+}
+
+// A flat NumPy view of an arena that keeps its owner alive.
+template <class T>
+py::array_t<T> view(T* data, std::size_t size, const py::object& owner) {
+  return py::array_t<T>({static_cast<py::ssize_t>(size)}, {static_cast<py::ssize_t>(sizeof(T))}, data, owner);
+}
+
+template <class T>
+py::tuple read_optimizer_state(const py::object& self) {
+  OptimizerState<T>& state = self.cast<NetCore<T>&>().optimizer_state();
+  const std::size_t count = self.cast<NetCore<T>&>().net().parameters().size();
+  py::list slots;
+  for (std::size_t s = 0; s < state.slots(); ++s) {
+    slots.append(py::array_t<T>(static_cast<py::ssize_t>(count), state.arena().data() + s * padded<T>(count)));
+  }
+  return py::make_tuple(kRuleNames[static_cast<int>(state.rule())], state.steps(), slots);
+}
+
+template <class T>
+void write_optimizer_state(NetCore<T>& core, const std::string& rule, std::uint64_t steps,
+                           const std::vector<py::array_t<T, py::array::c_style>>& slots) {
+  const auto lock = core.alone();
+  const std::size_t count = core.net().parameters().size();
+  for (const auto& slot : slots) {
+    if (static_cast<std::size_t>(slot.size()) != count) {
+      throw py::value_error("an optimizer slot holds " + std::to_string(slot.size()) + " numbers; the net has " +
+                            std::to_string(count) + " parameters");
+    }
+  }
+  core.optimizer_state().restore(find<Rule>(kRuleNames, rule, "rule"), slots.size(), count, steps);
+  for (std::size_t s = 0; s < slots.size(); ++s) {
+    std::memcpy(core.optimizer_state().arena().data() + s * padded<T>(count), slots[s].data(), count * sizeof(T));
+  }
+}
+
+template <class T>
+void register_net(py::module_& module, const char* net_name, const char* fit_name) {
+  using Core = NetCore<T>;
+  py::class_<Core>(module, net_name)
+      .def(py::init([](const std::vector<std::size_t>& sizes, const std::vector<std::string>& activations,
+                       const std::string& loss, const std::string& reduction, bool bias) {
+             return std::make_unique<Core>(read_config(sizes, activations, loss, reduction, bias));
+           }),
+           py::arg("sizes"), py::arg("activations"), py::arg("loss"), py::arg("reduction"), py::arg("bias"))
+      .def_property_readonly("parameters",
+                             [](const py::object& self) {
+                               Buffer<T>& arena = self.cast<Core&>().net().parameters();
+                               return view(arena.data(), arena.size(), self);
+                             })
+      .def_property_readonly("gradients",
+                             [](const py::object& self) {
+                               Buffer<T>& arena = self.cast<Core&>().net().gradients();
+                               return view(arena.data(), arena.size(), self);
+                             })
+      .def_readwrite("epochs_trained", &Core::epochs_trained)
+      .def("forward", &Core::forward, py::arg("X"))
+      .def("backward", &Core::backward, py::arg("Y"), py::arg("sample_weight"))
+      .def("update", &Core::update, py::arg("optimizer"))
+      .def("step", &Core::step, py::arg("X"), py::arg("Y"), py::arg("sample_weight"), py::arg("optimizer"))
+      .def("loss", &Core::loss, py::arg("X"), py::arg("Y"), py::arg("sample_weight"))
+      .def("predict", &Core::predict, py::arg("X"), py::arg("out"))
+      .def("intermediates", &Core::intermediates)
+      .def("read_optimizer_state", &read_optimizer_state<T>)
+      .def("write_optimizer_state", &write_optimizer_state<T>, py::arg("rule"), py::arg("steps"), py::arg("slots"));
+
+  py::class_<Fit<T>>(module, fit_name)
+      .def(py::init([](Core& core, const py::object& x, const py::object& y, const py::object& sample_weight,
+                       const py::object& validation, const Optimizer& optimizer, std::size_t batch_size, bool shuffle,
+                       std::uint64_t seed, double l2, double tol, std::size_t patience) {
+             const FitOptions options{optimizer, batch_size, shuffle, seed, l2, tol, patience};
+             return std::make_unique<Fit<T>>(core, x, y, sample_weight, validation, options);
+           }),
+           py::arg("core"), py::arg("X"), py::arg("Y"), py::arg("sample_weight"), py::arg("validation"),
+           py::arg("optimizer"), py::arg("batch_size"), py::arg("shuffle"), py::arg("seed"), py::arg("l2"),
+           py::arg("tol"), py::arg("patience"), py::keep_alive<1, 2>())
+      .def("run", &Fit<T>::run, py::arg("epochs"))
+      .def("restore_best", &Fit<T>::restore_best)
+      .def_property_readonly("epochs", &Fit<T>::epochs)
+      .def_property_readonly("last_loss", &Fit<T>::last_loss)
+      .def_property_readonly("last_validation_loss", &Fit<T>::last_validation_loss)
+      .def_property_readonly("losses", &Fit<T>::losses)
+      .def_property_readonly("validation_losses", &Fit<T>::validation_losses);
+}
+
+}  // namespace
+
+void register_nets(py::module_& module) {
+  register_net<float>(module, "Net32", "Fit32");
+  register_net<double>(module, "Net64", "Fit64");
+}
+
+}  // namespace chainrule::bindings

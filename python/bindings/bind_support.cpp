@@ -1,0 +1,69 @@
+// What the module offers beside nets: errors, build information, update rules, permutations.
+#include <pybind11/gil_safe_call_once.h>
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include "bindings.hpp"
+#include "chainrule/dispatch.hpp"
+#include "chainrule/random.hpp"
+#include "chainrule/update.hpp"
+#include "names.hpp"
+
+namespace chainrule::bindings {
+
+namespace py = pybind11;
+
+void register_errors() {
+  PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<py::object> divergence_error;
+  divergence_error.call_once_and_store_result(
+      [] { return py::module_::import("chainrule.errors").attr("DivergenceError"); });
+  py::register_exception_translator([](std::exception_ptr error) {
+    try {
+      if (error) std::rethrow_exception(error);
+    } catch (const Divergence& divergence) {
+      PyErr_SetString(divergence_error.get_stored().ptr(), divergence.what());
+    }
+  });
+}
+
+void register_build_info(py::module_& module) {
+  module.def(
+      "build_info",
+      [] {
+        py::dict info;
+        info["version"] = CHAINRULE_VERSION;
+        info["compiler"] = CHAINRULE_COMPILER;
+        info["isa"] = kernel_set().isa;
+        info["available_isas"] = available_isas();
+        return info;
+      },
+      "Version, compiler, the instruction set in use and those that this processor can run.");
+  kernel_set();  // a CHAINRULE_ISA that cannot be had is an error of the import, not of the first step
+}
+
+void register_optimizer(py::module_& module) {
+  py::class_<Optimizer>(module, "Optimizer", "An update rule and its constants.")
+      .def(py::init([](const std::string& rule, double lr, double momentum, double beta1, double beta2,
+                       double epsilon) {
+             return Optimizer{find<Rule>(kRuleNames, rule, "rule"), lr, momentum, beta1, beta2, epsilon};
+           }),
+           py::arg("rule"), py::arg("lr"), py::kw_only(), py::arg("momentum") = 0.0, py::arg("beta1") = 0.9,
+           py::arg("beta2") = 0.999, py::arg("epsilon") = 1e-8);
+}
+
+void register_permutation(py::module_& module) {
+  module.def(
+      "permutation",
+      [](std::uint64_t seed, std::uint64_t epoch, std::size_t size) {
+        py::array_t<std::int64_t> rows(static_cast<py::ssize_t>(size));
+        Permutation permutation;
+        permutation.reset(seed, epoch, size);
+        permutation.read(reinterpret_cast<std::uint64_t*>(rows.mutable_data()), 0, size);
+        return rows;
+      },
+      py::arg("seed"), py::arg("epoch"), py::arg("size"),
+      "The order in which epoch number `epoch` of a net with this seed visits `size` rows.");
+}
+
+}  // namespace chainrule::bindings

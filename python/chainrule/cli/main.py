@@ -1,0 +1,117 @@
+"""Chooses the command, and turns every outcome into an exit code and at most one line of error.
+
+A failure prints one line on stderr and never a traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Protocol, cast
+
+from .errors import UsageError
+from .exit_codes import DONE, FAILED, INTERRUPTED, WRONG_USAGE
+
+__all__ = ["main"]
+
+#: Every command and its one-line help; each is the module of the same name beside this one.
+COMMANDS = {
+    "train": "train a network on a table of data and save it",
+    "predict": "predict with a network that 'train' saved",
+    "derive": "print the update rule of a network, symbol by symbol",
+    "check": "check the gradients of a network numerically",
+    "bench": "measure the speed of the C++ core against NumPy",
+}
+
+
+class Command(Protocol):
+    """What a module of a command offers."""
+
+    DESCRIPTION: str
+    EXAMPLES: str
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the command's options."""
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Do the work and return the exit code."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    try:
+        return _run(argv)
+    except SystemExit as exit:  # argparse's way out of --help and of wrong usage
+        return exit.code if isinstance(exit.code, int) else FAILED
+    except KeyboardInterrupt:
+        return _fail("interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output, such as `head`, has left. Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except (ValueError, TypeError, ArithmeticError, MemoryError, OSError, ImportError) as error:
+        return _fail(_describe(error))
+    except Exception as error:
+        return _fail(f"unexpected {type(error).__name__}: {error}; please report this")
+
+
+def _run(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="chainrule", description="Train and run multilayer perceptrons on the CPU.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    chosen = next((word for word in argv if not word.startswith("-")), None)
+    for name, summary in COMMANDS.items():
+        # Only the chosen command is imported, so that none pays for another's dependencies.
+        command = _load(name) if name == chosen else None
+        subparser = commands.add_parser(
+            name,
+            help=summary,
+            description=command.DESCRIPTION if command else summary,
+            epilog=command.EXAMPLES if command else None,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        if command:
+            command.add_arguments(subparser)
+            subparser.set_defaults(run=command.run, error=subparser.error)
+    args = parser.parse_args(argv)
+    if args.version:
+        print(f"chainrule {_version()}")
+        return DONE
+    if args.command is None:
+        parser.print_help(sys.stderr)
+        return WRONG_USAGE
+    try:
+        code = cast(int, args.run(args))
+        sys.stdout.flush()
+        return code
+    except UsageError as error:
+        args.error(str(error))
+        raise AssertionError("argparse's error() exits") from None
+
+
+def _load(name: str) -> Command:
+    return cast(Command, importlib.import_module(f".{name}", __package__))
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("chainrule")
+
+
+def _describe(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _fail(message: str, code: int = FAILED) -> int:
+    print(f"chainrule: error: {message}", file=sys.stderr)
+    return code

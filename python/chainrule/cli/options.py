@@ -1,0 +1,75 @@
+"""Readers of option values: each turns a word of the command line into a value, or says what is wrong."""
+
+from __future__ import annotations
+
+import argparse
+import math
+
+__all__ = ["count", "fraction", "hidden_sizes", "layer_sizes", "non_negative", "positive", "seed"]
+
+
+def count(word: str) -> int:
+    """Read a whole number of at least 1."""
+    return _whole(word, 1)
+
+
+def seed(word: str) -> int:
+    """Read a whole number of at least 0."""
+    return _whole(word, 0)
+
+
+def positive(word: str) -> float:
+    """Read a finite number above 0."""
+    number = non_negative(word)
+    if number == 0:
+        raise argparse.ArgumentTypeError("must be above 0")
+    return number
+
+
+def non_negative(word: str) -> float:
+    """Read a finite number of at least 0."""
+    number = _number(word)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"must be at least 0, got {word}")
+    return number
+
+
+def fraction(word: str) -> float:
+    """Read a number in [0, 1)."""
+    number = _number(word)
+    if not 0 <= number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 0 and below 1, got {word}")
+    return number
+
+
+def hidden_sizes(word: str) -> tuple[int, ...]:
+    """Read sizes of hidden layers such as ``64,32``, or ``none``."""
+    return () if word == "none" else tuple(_whole(size, 1) for size in word.split(","))
+
+
+def layer_sizes(word: str) -> tuple[int, ...]:
+    """Read sizes of all layers such as ``3-4-1``."""
+    sizes = tuple(_whole(size, 1) for size in word.split("-"))
+    if len(sizes) < 2:
+        raise argparse.ArgumentTypeError(f"needs at least inputs and outputs, such as 3-4-1; got {word!r}")
+    return sizes
+
+
+def _whole(word: str, minimum: int) -> int:
+    try:
+        number = int(word)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{word!r} is not a whole number") from None
+    if number < minimum:
+        raise argparse.ArgumentTypeError(f"must be at least {minimum}, got {word}")
+    return number
+
+
+def _number(word: str) -> float:
+    try:
+        number = float(word)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{word!r} is not a number") from None
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"must be finite, got {word}")
+    return number

@@ -1,0 +1,127 @@
+"""A rule on a page: as text for a terminal, at most 100 columns wide, or as one LaTeX block."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+
+from ..config import NetConfig
+from .expression import Expression, Index
+from .notation import LATEX, TEXT
+from .rule import Equation, Rule, Section, Step
+
+__all__ = ["WIDTH", "describe", "latex_page", "latex_words", "text_page"]
+
+WIDTH = 100
+INDENT = "  "
+NO_BREAK = "\x00"
+
+TEXT_NOTATION = """\
+Rows of X (N, {features}) and Y (N, {outputs}) are samples; the names are those of net.trace(X, Y).
+A B is the product of matrices or of numbers, A^T the transpose; .* and ./ go entry by entry.
+A[i,l] is one entry, counted from 1; sum_i adds over i; [c] is 1 where c holds, else 0.
+colsum(A) adds up each column of A, rowsum(A) each row. delta_O is dL/dO, dW1 is dL/dW1."""
+
+LATEX_NOTATION = (
+    r"\text{Products } A \odot B \text{ and fractions of matrices go entry by entry; } "
+    r"[c] = 1 \text{ where } c \text{ holds, else } 0;",
+    r"\mathrm{colsum} \text{ adds up each column, } \mathrm{rowsum} \text{ each row; } "
+    r"\delta_{O} = \frac{\partial L}{\partial O}.",
+)
+
+
+def describe(config: NetConfig) -> str:
+    """Return one line that says which net and which loss."""
+    sizes = "-".join(str(size) for size in config.sizes)
+    activations = ", ".join(config.activations)
+    return f"{sizes} ({activations}), {config.loss}, {config.reduction}, {'biases' if config.bias else 'no biases'}"
+
+
+def _ranges(indices: tuple[Index, ...], dots: str, joint: str) -> str:
+    """Write the range of each index, such as ``i = 1..N, k = 1..3``."""
+    return joint.join(f"{index.letter} = 1{dots}{index.size}" for index in indices)
+
+
+def text_page(rule: Rule) -> str:
+    """Write a rule as plain text."""
+    notation = TEXT_NOTATION.format(features=rule.config.features, outputs=rule.config.outputs)
+    lines = [*textwrap.wrap(f"Update rule of the net {describe(rule.config)}", WIDTH), "", *notation.splitlines()]
+    for at, section in enumerate(rule.sections, start=1):
+        lines += ["", f"{at}. {section.title}", *_text_section(section)]
+    return "\n".join(lines)
+
+
+def _text_section(section: Section) -> Iterator[str]:
+    relation = "<-" if section.assigns else "="
+    margin = max(len(equation.left.write(TEXT)) for equation in section.equations)
+    if section.chain:
+        chain = f"{section.chained.write(TEXT):<{margin}} = {' * '.join(factor.write(TEXT) for factor in section.chain)}"
+        yield from _wrapped(chain, margin)
+    for equation in section.equations:
+        yield from _text_equation(equation, margin, relation)
+
+
+def _text_equation(equation: Equation, margin: int, relation: str) -> Iterator[str]:
+    lines = []
+    left = equation.left.write(TEXT)
+    for step in equation.steps:
+        lines += _wrapped(f"{left:<{margin}} {relation} {_text_step(step)}", margin)
+        left = ""
+    where = _ranges(equation.indices(), "..", ", ") if equation.left.indices() else ""
+    if where and len(lines[0]) + len(where) + 3 <= WIDTH:
+        lines[0] += where.rjust(WIDTH - len(lines[0]))
+    elif where:
+        lines.append(where.rjust(WIDTH))
+    yield from lines
+
+
+def _text_step(step: Step) -> str:
+    words = [part.write(TEXT) if isinstance(part, Expression) else part for part in step.remark]
+    return step.right.write(TEXT) + (f"   ({' '.join(words)})" if words else "")
+
+
+def _wrapped(line: str, margin: int) -> list[str]:
+    """Break a long line, at spaces outside parentheses."""
+    depth = 0
+    kept = ""
+    for character in line:
+        depth += (character == "(") - (character == ")")
+        kept += NO_BREAK if character == " " and depth else character
+    broken = textwrap.wrap(
+        kept,
+        WIDTH,
+        initial_indent=INDENT,
+        subsequent_indent=INDENT + " " * (margin + 5),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [part.replace(NO_BREAK, " ") for part in broken]
+
+
+def latex_page(rule: Rule) -> str:
+    """Write a rule as one ``align*`` environment of amsmath."""
+    rows = [rf"&\textbf{{Update rule of the net {latex_words(describe(rule.config))}}}"]
+    rows += [f"&{line}" for line in LATEX_NOTATION]
+    for at, section in enumerate(rule.sections, start=1):
+        rows += [rf"&\textbf{{{at}. {latex_words(section.title)}}}", *_latex_section(section)]
+    return "\\begin{align*}\n" + " \\\\\n".join(rows) + "\n\\end{align*}"
+
+
+def _latex_section(section: Section) -> Iterator[str]:
+    relation = r"\leftarrow" if section.assigns else "="
+    if section.chain:
+        chain = r" \cdot ".join(factor.write(LATEX) for factor in section.chain)
+        yield f"{section.chained.write(LATEX)} &= {chain}"
+    for equation in section.equations:
+        left = equation.left.write(LATEX)
+        where = _ranges(equation.indices(), r", \ldots, ", r";\ ") if equation.left.indices() else ""
+        for step in equation.steps:
+            words = [part.write(LATEX) if isinstance(part, Expression) else rf"\text{{ {part}}}" for part in step.remark]
+            remark = rf" \quad ({''.join(words)})" if words else ""
+            yield f"{left} &{relation} {step.right.write(LATEX)}{remark}" + (rf" \qquad {where}" if where else "")
+            left = where = ""
+
+
+def latex_words(words: str) -> str:
+    """Escape the underscores of names for LaTeX text."""
+    return words.replace("_", r"\_")

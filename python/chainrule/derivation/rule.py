@@ -1,0 +1,351 @@
+"""The update rule of a net, derived: forward pass, loss, chain rule layer by layer, update.
+
+Not here: how it looks on a page (page.py), or what a formula is (expression.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..config import NetConfig
+from ..trace import hidden_suffix
+from .expression import (
+    Expression,
+    Function,
+    Index,
+    Indicator,
+    Partial,
+    Product,
+    Symbol,
+    cancelled,
+    number,
+    product,
+    without_minus,
+)
+from .formulas import ACTIVATION_FORMULAS, LOSS_FORMULAS, softmax, softmax_derivative
+from .matrix import ColumnSum, MatrixProduct, RowSum, Total, Transpose, total
+
+__all__ = ["Equation", "Rule", "Section", "Step"]
+
+ROW = Index("i", "N")
+COUNT = Symbol("N", rank=0)
+LOSS = Symbol("L", rank=0)
+GAMMA = Symbol("gamma", rank=0)
+TARGET = Symbol("Y")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One right-hand side; the remark says how it follows from the one before."""
+
+    right: Expression
+    remark: tuple[str | Expression, ...] = ()
+
+
+@dataclass(frozen=True)
+class Equation:
+    """A symbol, an entry or a derivative, and equal right-hand sides; the last one is the result."""
+
+    left: Symbol | Partial
+    steps: tuple[Step, ...]
+
+    @property
+    def result(self) -> Expression:
+        """The last right-hand side."""
+        return self.steps[-1].right
+
+    def indices(self) -> tuple[Index, ...]:
+        """Every index with a range of more than one, in alphabetical order."""
+        found = {*self.left.indices(), *(index for step in self.steps for index in step.right.indices())}
+        return tuple(sorted((index for index in found if index.size != 1), key=lambda index: index.letter))
+
+
+@dataclass(frozen=True)
+class Section:
+    """Equations under a title; `chain` is the chain rule whose factors they work out.
+
+    `assigns` says that the left sides are given new values.
+    """
+
+    title: str
+    equations: tuple[Equation, ...]
+    chain: tuple[Partial, ...] = ()
+    assigns: bool = False
+
+    @property
+    def chained(self) -> Partial:
+        """What the chain rule gives: its first numerator by its last denominator."""
+        return Partial(self.chain[0].of, self.chain[-1].by)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The symbols of one layer of weights, under the names of `Trace`.
+
+    Index k runs over the layer's inputs, l over its units, m over the units of the layer
+    after it, and j over the units once more where softmax couples them.
+    """
+
+    activation: str
+    inputs: Symbol
+    weights: Symbol
+    bias: Symbol
+    preactivation: Symbol
+    output: Symbol
+    fan_in: int
+    fan_out: int
+
+    @property
+    def delta(self) -> Symbol:
+        """The derivative of the loss by the preactivation."""
+        return Symbol(f"delta_{self.preactivation.name}")
+
+    @property
+    def slope(self) -> Expression:
+        """The derivative of the activation, unit by unit."""
+        return ACTIVATION_FORMULAS[self.activation].derivative(self.preactivation, self.output)
+
+    def input_index(self) -> Index:
+        """Return the index of the layer's inputs."""
+        return Index("k", self.fan_in)
+
+    def unit_index(self, letter: str = "l") -> Index:
+        """Return an index of the layer's units."""
+        return Index(letter, self.fan_out)
+
+
+class Rule:
+    """The derivation of one net's update rule.
+
+    Attributes
+    ----------
+    config : NetConfig
+    sections : tuple of Section
+        In reading order: a right-hand side has only symbols that stand above it, X, Y, N,
+        gamma and the parameters.
+    """
+
+    def __init__(self, config: NetConfig) -> None:
+        self.config = config
+        layers = _layers(config)
+        output_delta = _output_delta(config, layers[-1])
+        sections = [_forward(layers, config.bias), _loss(config, layers[-1]), _output(config, layers, output_delta)]
+        for at in reversed(range(len(layers) - 1)):
+            sections.append(_hidden(config, layers, at, output_delta[-1].right))
+        self.sections = (*sections, _update(layers, config.bias))
+
+    @property
+    def terms(self) -> dict[str, Equation]:
+        """What the rule is made of, by name: L, dL/dYhat, dYhat/dO, delta_O, dW2, ...
+
+        Factors of the chain rule are in element form, all else in matrix form.
+        """
+        equations = [equation for section in self.sections[1:-1] for equation in section.equations]
+        return {
+            equation.left.name: equation
+            for equation in equations
+            if isinstance(equation.left, Partial) or not equation.left.subscripts
+        }
+
+
+def _layers(config: NetConfig) -> list[Layer]:
+    count = len(config.activations)
+    layers: list[Layer] = []
+    for at, (activation, (fan_in, fan_out)) in enumerate(zip(config.activations, config.layer_shapes, strict=True)):
+        suffix = hidden_suffix(at, count)
+        last = at == count - 1
+        layers.append(
+            Layer(
+                activation=activation,
+                inputs=layers[-1].output if layers else Symbol("X"),
+                weights=Symbol(f"W{at + 1}"),
+                bias=Symbol(f"b{at + 1}", rank=1),
+                preactivation=Symbol("O" if last else f"H{suffix}"),
+                output=Symbol("Yhat" if last else f"Z{suffix}"),
+                fan_in=fan_in,
+                fan_out=fan_out,
+            )
+        )
+    return layers
+
+
+def _equation(left: Symbol | Partial, *rights: Expression) -> Equation:
+    return Equation(left, tuple(Step(right) for right in rights))
+
+
+def _forward(layers: Sequence[Layer], bias: bool) -> Section:
+    equations = []
+    for layer in layers:
+        h, i, unit = layer.preactivation, ROW, layer.unit_index()
+        affine: Expression = MatrixProduct(layer.inputs, layer.weights, layer.input_index())
+        affine = affine + layer.bias if bias else affine
+        equations += [_equation(h, affine), _equation(h.entry(i, unit), affine.entry(i, unit))]
+        if layer.activation == "softmax":
+            meaning = softmax(h, layer.unit_index("j"))
+            equations.append(_equation(layer.output, Function("softmax", h, meaning), meaning))
+            equations.append(_equation(layer.output.entry(i, unit), meaning.entry(i, unit)))
+        else:
+            meaning = ACTIVATION_FORMULAS[layer.activation].definition(h)
+            named = () if meaning == h else (Function(layer.activation, h, meaning),)
+            equations.append(_equation(layer.output, *named, meaning))
+    return Section("Forward pass", tuple(equations))
+
+
+def _scale(config: NetConfig) -> Expression:
+    return 1 / COUNT if config.reduction == "mean" else number(1)
+
+
+def _loss(config: NetConfig, output: Layer) -> Section:
+    unit = output.unit_index()
+    value = LOSS_FORMULAS[config.loss].value(TARGET.entry(ROW, unit), output.output.entry(ROW, unit))
+    equation = _equation(LOSS, _scale(config) * total(ROW, total(unit, value)))
+    rows = "mean" if config.reduction == "mean" else "sum"
+    return Section(f"Loss: {config.loss}, {rows} over the rows (all of weight 1), sum over the outputs", (equation,))
+
+
+def _output(config: NetConfig, layers: Sequence[Layer], delta: tuple[Step, ...]) -> Section:
+    layer = layers[-1]
+    yhat, o, i, unit = layer.output, layer.preactivation, ROW, layer.unit_index()
+    by_output = LOSS_FORMULAS[config.loss].derivative
+    if layer.activation == "softmax":
+        other = layer.unit_index("j")
+        outer = Partial(LOSS, yhat.entry(i, other))
+        inner = Partial(yhat.entry(i, other), o.entry(i, unit))
+        slope = softmax_derivative(yhat.entry(i, other), yhat.entry(i, unit), Indicator(other, "=", unit))
+        delta_entry = [total(other, outer * inner), delta[-1].right.entry(i, unit)]
+    else:
+        outer = Partial(LOSS, yhat.entry(i, unit))
+        inner = Partial(yhat.entry(i, unit), o.entry(i, unit))
+        slope = layer.slope.entry(i, unit)
+        delta_entry = [delta[-1].right.entry(i, unit)]
+    loss_slope = _scale(config) * by_output(TARGET.entry(*outer.by.subscripts), yhat.entry(*outer.by.subscripts))
+    by_weights, by_bias = _by_parameters(config, layer)
+    across = outer.by.subscripts[1]
+    equations = (
+        _chain_rule(layer, (i, *([across] if across != unit else [])), (outer, inner, by_weights.left)),
+        _equation(outer, loss_slope),
+        _equation(inner, slope),
+        by_weights,
+        *by_bias,
+        Equation(layer.delta, delta),
+        _equation(layer.delta.entry(i, unit), *delta_entry),
+        *_gradients(config, layer, delta[-1].right),
+    )
+    return Section(f"Output layer ({layer.weights.name})", equations, _chain(layers, len(layers) - 1))
+
+
+def _output_delta(config: NetConfig, layer: Layer) -> tuple[Step, ...]:
+    """Return the steps from dL/dYhat and dYhat/dO to delta_O, in matrix form."""
+    by_output = _scale(config) * LOSS_FORMULAS[config.loss].derivative(TARGET, layer.output)
+    if layer.activation == "softmax":
+        return _softmax_delta(layer, by_output)
+    first = Step(Product(numerator=(Partial(LOSS, layer.output), Partial(layer.output, layer.preactivation))))
+    last = product(by_output, layer.slope)
+    if gone := cancelled(by_output, layer.slope):
+        return first, Step(Product(numerator=(by_output, layer.slope))), Step(last, (product(*gone), "cancels"))
+    return first, Step(last)
+
+
+def _softmax_delta(layer: Layer, by_output: Expression) -> tuple[Step, ...]:
+    """Return delta_O where every output depends on every preactivation of its row.
+
+    The sum over j of a_j p_j ([j = l] - p_l) is p_l (a_l - sum_j a_j p_j).
+    """
+    yhat, across = layer.output, layer.unit_index("j")
+    unknown = Partial(LOSS, yhat)
+    first = Step(yhat * (unknown - RowSum(unknown * yhat, across)))
+    factors = by_output if isinstance(by_output, Product) else Product(numerator=(by_output,))
+    scalar = Product(factors.coefficient, denominator=tuple(f for f in factors.denominator if not f.axes))
+    rest = by_output / scalar
+    weighted = rest * yhat
+    gone = cancelled(rest, yhat)
+    if not gone:
+        return first, Step(product(scalar, yhat, rest - RowSum(weighted, across)))
+    second = Step(product(scalar, weighted - yhat * RowSum(weighted, across)), (product(*gone), "cancels"))
+    if weighted != TARGET:
+        return first, second
+    return first, second, Step(without_minus(product(scalar, TARGET - yhat)), ("each row of Y sums to 1",))
+
+
+def _hidden(config: NetConfig, layers: Sequence[Layer], at: int, output_delta: Expression) -> Section:
+    layer, after = layers[at], layers[at + 1]
+    i, unit, above = ROW, layer.unit_index(), after.unit_index("m")
+    slope = layer.slope
+    through = Partial(after.preactivation.entry(i, above), layer.output.entry(i, unit))
+    activation = Partial(layer.output.entry(i, unit), layer.preactivation.entry(i, unit))
+    by_weights, by_bias = _by_parameters(config, layer)
+    chain = (after.delta.entry(i, above), through, activation, by_weights.left)
+    delta = _backward(after.delta, after, slope)
+    # Written out down to the forward pass, the delta of a deeper layer would fill the page.
+    in_full = _backward(output_delta, after, slope) if after is layers[-1] else None
+    equations = (
+        _chain_rule(layer, (i, above), chain),
+        _equation(through, after.weights.entry(unit, above)),
+        _equation(activation, slope.entry(i, unit)),
+        by_weights,
+        *by_bias,
+        _equation(layer.delta, delta),
+        _equation(layer.delta.entry(i, unit), delta.entry(i, unit)),
+        *_gradients(config, layer, in_full),
+    )
+    return Section(f"Hidden layer ({layer.weights.name})", equations, _chain(layers, at))
+
+
+def _backward(delta_after: Expression, after: Layer, slope: Expression) -> Expression:
+    return product(MatrixProduct(delta_after, Transpose(after.weights), after.unit_index("m")), slope)
+
+
+def _chain_rule(layer: Layer, summed: Sequence[Index], factors: Sequence[Expression]) -> Equation:
+    """Return the chain rule for one weight, its factors in their order behind all sum signs."""
+    chain: Expression = Product(numerator=tuple(factors))
+    for index in reversed(summed):
+        chain = chain if index.size == 1 else Total(index, chain)
+    return _equation(_gradient(layer.weights).entry(layer.input_index(), layer.unit_index()), chain)
+
+
+def _by_parameters(config: NetConfig, layer: Layer) -> tuple[Equation, tuple[Equation, ...]]:
+    """Return the derivatives of a preactivation by its weight and, if there is one, its bias."""
+    unit, inputs = layer.unit_index(), layer.input_index()
+    h = layer.preactivation.entry(ROW, unit)
+    by_weights = _equation(Partial(h, layer.weights.entry(inputs, unit)), layer.inputs.entry(ROW, inputs))
+    by_bias = _equation(Partial(h, layer.bias.entry(unit)), number(1))
+    return by_weights, (by_bias,) if config.bias else ()
+
+
+def _gradient(parameter: Symbol) -> Symbol:
+    return Symbol(f"d{parameter.name}", parameter.rank)
+
+
+def _gradients(config: NetConfig, layer: Layer, in_full: Expression | None) -> list[Equation]:
+    """Return the gradients in matrix and in element form, the latter written out where a delta is given."""
+    deltas = [layer.delta, *([in_full] if in_full else [])]
+    rows, columns = layer.input_index(), layer.unit_index()
+    by_weights = [MatrixProduct(Transpose(layer.inputs), delta, ROW) for delta in deltas]
+    by_bias = [ColumnSum(delta, ROW) for delta in deltas]
+    weights, bias = _gradient(layer.weights), _gradient(layer.bias)
+    equations = [
+        _equation(weights, by_weights[0]),
+        _equation(weights.entry(rows, columns), *(form.entry(rows, columns) for form in by_weights)),
+    ]
+    if config.bias:
+        equations += [
+            _equation(bias, by_bias[0]),
+            _equation(bias.entry(columns), *(form.entry(columns) for form in by_bias)),
+        ]
+    return equations
+
+
+def _chain(layers: Sequence[Layer], at: int) -> tuple[Partial, ...]:
+    """Return the derivatives from the loss down to the weights of one layer."""
+    path = [layers[at].weights]
+    for layer in layers[at:]:
+        path += [layer.preactivation, layer.output]
+    path.append(LOSS)
+    return tuple(Partial(of, by) for by, of in zip(path[-2::-1], path[:0:-1], strict=True))
+
+
+def _update(layers: Sequence[Layer], bias: bool) -> Section:
+    parameters = [symbol for layer in reversed(layers) for symbol in (layer.weights, *([layer.bias] if bias else []))]
+    equations = tuple(_equation(each, each - GAMMA * _gradient(each)) for each in parameters)
+    return Section("Update, with learning rate gamma, once all gradients are known", equations, assigns=True)

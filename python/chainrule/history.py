@@ -1,0 +1,74 @@
+"""What a fit reports: losses per epoch, time, and why it stopped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["FitState", "History", "StopReason"]
+
+StopReason = Literal["epochs", "converged", "patience", "callback", "interrupted", "diverged"]
+
+
+@dataclass
+class History:
+    """The record of one fit.
+
+    Attributes
+    ----------
+    loss : ndarray of float64, (epochs,)
+        Training loss of each epoch, as met on the way: every row's loss before the
+        update that its minibatch makes, averaged over the rows by their weights
+        (``reduction="mean"``) or summed; without the L2 penalty.
+    validation_loss : ndarray of float64, (epochs,), or None
+        Loss on the validation set after each epoch.
+    epochs : int
+        Epochs completed.
+    seconds : float
+        Wall time of the fit.
+    stopped : str
+        ``"epochs"`` (all were run), ``"converged"`` (the training loss changed by at most
+        `tol`), ``"patience"`` (no improvement for `patience` epochs), ``"callback"``,
+        ``"interrupted"`` (Ctrl-C) or ``"diverged"``; the last two are seen in `net.history`,
+        for the fit raises.
+    """
+
+    loss: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    validation_loss: NDArray[np.float64] | None = None
+    epochs: int = 0
+    seconds: float = 0.0
+    stopped: StopReason = "epochs"
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the loss curves with matplotlib and return the axes; needs the extra ``[cli]``."""
+        from .plots import plot_history
+
+        return plot_history(self, ax)
+
+
+@dataclass(frozen=True)
+class FitState:
+    """What ``callback(state)`` sees after each epoch; returning True stops the fit.
+
+    Attributes
+    ----------
+    net : Net
+        The net being trained; predicting with it, and changing its parameters, is allowed.
+    epoch : int
+        Epochs completed in this fit, from 1.
+    loss : float
+        Training loss of the epoch, as in `History.loss`.
+    validation_loss : float or None
+        Loss on the validation set, where there is one.
+    seconds : float
+        Wall time since the fit began.
+    """
+
+    net: Any
+    epoch: int
+    loss: float
+    validation_loss: float | None
+    seconds: float

@@ -1,0 +1,398 @@
+"""The network that users hold: a thin layer of names and checks over the C++ core."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from . import _core
+from .config import NetConfig, read_count
+from .fitting import fit
+from .history import FitState, History
+from .initializers import initial_weights, read_seed
+from .optimizers import Adam, Optimizer, read_optimizer
+from .trace import Trace
+
+__all__ = ["Net"]
+
+Array = NDArray[np.floating[Any]]
+
+
+class Net:
+    """A multilayer perceptron, trained by hand-derived backpropagation in C++.
+
+    Layer l computes ``H = A W + b`` and ``Z = g(H)`` from the layer before it, over rows of samples.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Units per layer, inputs first, such as ``[3, 4, 1]``.
+    hidden : str or sequence of str, default "sigmoid"
+        Activation of the hidden layers, one name for all or one for each: ``"identity"``,
+        ``"sigmoid"``, ``"tanh"`` or ``"relu"``.
+    output : str, default "sigmoid"
+        Activation of the output: one of those or ``"softmax"``.
+    loss : str, default "half_squared_error"
+        ``"squared_error"`` sum (y - yhat)^2, ``"half_squared_error"`` half of that, ``"log_loss"``
+        (needs a sigmoid output) or ``"cross_entropy"`` (needs a softmax output). The outputs
+        of a row are summed.
+    reduction : {"mean", "sum"}, default "mean"
+        How the losses of the rows combine: the weighted mean ``sum(w l) / sum(w)``, or ``sum(w l)``.
+    bias : bool, default True
+    dtype : {"float32", "float64"}, default "float32"
+    init : str, default "glorot_uniform"
+        Initial weights: ``"glorot_uniform"``, ``"he_uniform"``, ``"lecun_uniform"`` or ``"zeros"``.
+        Biases start at zero.
+    seed : int, optional
+        Fixes the initial weights and the order of the minibatches on every platform; drawn if not given.
+    threads : int, optional
+        The most threads to use. The core runs on one thread so far, whatever is allowed.
+
+    Attributes
+    ----------
+    config : NetConfig
+        The checked description of the net.
+    seed : int
+    epochs_trained : int
+        Epochs run by every fit so far; with `seed` it fixes the next epoch's order.
+    weights, biases : list of ndarray
+        Views of the parameters, one (fan_in, fan_out) and one (fan_out,) per layer; `biases` is empty
+        without biases. Writing to them, or to `parameters`, changes the net.
+    weight_gradients, bias_gradients : list of ndarray
+        Views of the gradients that the last backward pass left, shaped as the parameters.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is not allowed; the message names it and lists what is.
+    OverflowError, MemoryError
+        The sizes are beyond what can be addressed, or what the machine holds.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+    >>> Y = np.array([[0.0], [1.0], [1.0], [0.0]])
+    >>> net = Net([2, 4, 1], hidden="tanh", loss="log_loss", seed=0)
+    >>> history = net.fit(X, Y, epochs=1000, batch_size=None, optimizer=Adam(lr=0.05))
+    >>> net.predict(X).round().ravel()
+    array([0., 1., 1., 0.], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        hidden: str | Sequence[str] = "sigmoid",
+        output: str = "sigmoid",
+        loss: str = "half_squared_error",
+        reduction: str = "mean",
+        bias: bool = True,
+        dtype: DTypeLike = "float32",
+        init: str = "glorot_uniform",
+        seed: int | None = None,
+        threads: int | None = None,
+    ) -> None:
+        config = NetConfig.create(sizes, hidden, output, loss, reduction, bias, dtype)
+        resolved_seed = read_seed(seed)
+        self._build(config, resolved_seed, threads if threads is None else read_count("threads", threads))
+        for view, values in zip(self.weights, initial_weights(config, init, resolved_seed), strict=True):
+            view[...] = values
+
+    def _build(self, config: NetConfig, seed: int, threads: int | None) -> None:
+        core = _core.Net32 if config.dtype == "float32" else _core.Net64
+        self.config = config
+        self.seed = seed
+        self.threads = threads
+        self._core = core(config.sizes, config.activations, config.loss, config.reduction, config.bias)
+        self.weights, self.biases = _layer_views(config, self._core.parameters)
+        self.weight_gradients, self.bias_gradients = _layer_views(config, self._core.gradients)
+
+    def __repr__(self) -> str:
+        c = self.config
+        return (
+            f"Net({list(c.sizes)}, hidden={list(c.activations[:-1])}, output={c.activations[-1]!r}, loss={c.loss!r}, "
+            f"reduction={c.reduction!r}, bias={c.bias}, dtype={c.dtype!r}, seed={self.seed})"
+        )
+
+    @property
+    def parameters(self) -> Array:
+        """Flat writable view of all parameters: the weights of every layer, row-major, then the biases."""
+        return self._core.parameters
+
+    @property
+    def gradients(self) -> Array:
+        """Flat writable view of all gradients, in the order of `parameters`."""
+        return self._core.gradients
+
+    @property
+    def epochs_trained(self) -> int:
+        """Epochs run by every fit so far."""
+        return self._core.epochs_trained
+
+    def forward(self, X: ArrayLike) -> Array:
+        """Return the outputs for `X`, and keep what `backward` needs.
+
+        Parameters
+        ----------
+        X : array_like, (rows, features)
+            Any real dtype and any strides; read in place where it has the net's dtype and unit inner
+            stride. Do not change it before `backward`.
+
+        Returns
+        -------
+        ndarray, (rows, outputs)
+
+        Raises
+        ------
+        TypeError
+            The dtype is not a real number's, or is byte-swapped.
+        ValueError
+            The shape does not fit the net, there are no rows, or a value is not finite.
+        """
+        return self._core.forward(X)
+
+    def backward(self, Y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Fill the gradients for the rows of the last `forward`, and return the loss.
+
+        Parameters
+        ----------
+        Y : array_like
+            (rows, outputs), or (rows,) for one output; for cross_entropy class indices (rows,), or
+            probabilities (rows, outputs).
+        sample_weight : array_like, (rows,), optional
+            Weights of the rows, at least 0 and not all 0.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        RuntimeError
+            There was no `forward` since the parameters last changed.
+        TypeError, ValueError
+            `Y` or `sample_weight` does not fit the rows, the net or the loss.
+        """
+        return self._core.backward(Y, sample_weight)
+
+    def update(self, optimizer: str | Optimizer) -> None:
+        """Move the parameters by the gradients: one step of `optimizer`.
+
+        The net keeps the optimizer's moments between steps, until another kind of optimizer is used.
+
+        Raises
+        ------
+        DivergenceError
+            A gradient is not finite, or the step overflows; the parameters keep their last finite values.
+        """
+        self._core.update(core_optimizer(optimizer))
+
+    def step(
+        self, X: ArrayLike, Y: ArrayLike, optimizer: str | Optimizer, sample_weight: ArrayLike | None = None
+    ) -> float:
+        """Run `forward`, `backward` and `update` in one call, and return the loss before the update.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `forward` and `backward`.
+        DivergenceError
+            The loss or a gradient is not finite; the parameters keep their last finite values.
+        """
+        return self._core.step(X, Y, sample_weight, core_optimizer(optimizer))
+
+    def predict(self, X: ArrayLike, out: Array | None = None) -> Array:
+        """Return the outputs for `X`, storing nothing in the net. Threads may predict side by side.
+
+        Parameters
+        ----------
+        X : array_like, (rows, features), or (features,) for one row
+        out : ndarray of the net's dtype, (rows, outputs), or (outputs,) for one row, optional
+            Where to write; must not overlap `X` or the parameters.
+
+        Returns
+        -------
+        ndarray
+            `out` if given.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `forward`; or `out` has the wrong dtype, shape or layout, is read-only or overlaps.
+        RuntimeError
+            Another thread is training the net.
+        """
+        return self._core.predict(X, out)
+
+    def loss(self, X: ArrayLike, Y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Return the loss on `X` and `Y`; arguments and errors as for `forward` and `backward`."""
+        return self._core.loss(X, Y, sample_weight)
+
+    def fit(
+        self,
+        X: ArrayLike,
+        Y: ArrayLike,
+        *,
+        epochs: int = 100,
+        batch_size: int | None = 32,
+        optimizer: str | Optimizer = "adam",
+        shuffle: bool = True,
+        sample_weight: ArrayLike | None = None,
+        validation: Sequence[ArrayLike] | None = None,
+        patience: int | None = None,
+        tol: float = 0.0,
+        l2: float = 0.0,
+        callback: Callable[[FitState], object] | None = None,
+        progress: bool = False,
+    ) -> History:
+        """Train: whole epochs of minibatches in one C++ loop, without the GIL.
+
+        Rows are gathered and cast a minibatch at a time; a data set of another dtype, or a memory
+        map, is never copied as a whole.
+
+        Parameters
+        ----------
+        X, Y, sample_weight : array_like
+            As in `forward` and `backward`.
+        epochs : int, default 100
+        batch_size : int, default 32
+            Rows per step; None for all of them. The last minibatch of an epoch may be smaller.
+        optimizer : str or Optimizer, default "adam"
+            ``"sgd"``, ``"adam"``, or an instance such as ``SGD(lr=0.1, momentum=0.9)``. Its moments
+            are those that the net kept from earlier steps with the same kind of optimizer.
+        shuffle : bool, default True
+            Visit the rows in a new order each epoch, fixed by `seed` and `epochs_trained`.
+        validation : (X, Y) or (X, Y, sample_weight), optional
+            Data whose loss is taken after each epoch.
+        patience : int, optional
+            Stop after this many epochs in a row in which the monitored loss (the validation loss, or
+            without validation data the training loss) did not fall below its best by more than `tol`.
+            With validation data, the parameters of the best epoch are put back at the end.
+        tol : float, default 0
+            Without `patience`: stop when the training loss changes by at most this between epochs; 0 never stops.
+        l2 : float, default 0
+            Adds l2/2 times the sum of the squared weights, biases excluded, to each minibatch's objective.
+        callback : callable, optional
+            Called with a `FitState` after each epoch; a true result stops the fit.
+        progress : bool, default False
+            Show a progress bar; needs the extra ``[cli]``.
+
+        Returns
+        -------
+        History
+            Also kept as `net.history`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            An argument does not fit; nothing has been trained.
+        DivergenceError
+            The loss or a gradient stopped being finite; the parameters are the last finite ones.
+        KeyboardInterrupt
+            Ctrl-C; the parameters are those after the last whole minibatch.
+        """
+        return fit(
+            self,
+            X,
+            Y,
+            epochs=epochs,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            shuffle=shuffle,
+            sample_weight=sample_weight,
+            validation=validation,
+            patience=patience,
+            tol=tol,
+            l2=l2,
+            callback=callback,
+            progress=progress,
+        )
+
+    #: The record of the last fit, also of one that was interrupted or diverged.
+    history: History | None = None
+
+    def trace(self, X: ArrayLike, Y: ArrayLike, sample_weight: ArrayLike | None = None) -> Trace:
+        """Run `forward` and `backward`, and return every intermediate under the derivations' names.
+
+        The gradients of the net are those of `X` and `Y` afterwards.
+
+        Returns
+        -------
+        Trace
+            Copies, in the net's dtype.
+        """
+        self.forward(X)
+        loss = self.backward(Y, sample_weight)
+        preactivations, activations, deltas = self._core.intermediates()
+        return Trace(
+            preactivations=preactivations,
+            activations=activations,
+            deltas=deltas,
+            weight_gradients=[gradient.copy() for gradient in self.weight_gradients],
+            bias_gradients=[gradient.copy() for gradient in self.bias_gradients],
+            loss=loss,
+        )
+
+    def derivation(self, latex: bool = False) -> str:
+        """Return the update rule of this net, symbol by symbol, as text or as LaTeX."""
+        from .derivation import derive
+
+        return derive(self.config, latex=latex)
+
+    def save(self, path: str | os.PathLike[str], metadata: dict[str, str] | None = None) -> None:
+        """Write the net to a safetensors file: parameters, optimizer state, random state, exactly.
+
+        The file replaces an older one only when it is complete on disk.
+
+        Parameters
+        ----------
+        path : path
+        metadata : dict of str to str, optional
+            More entries for the file's metadata.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written; an older file of that name is untouched.
+        """
+        from .files import save
+
+        save(self, Path(path), metadata or {})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Net:
+        """Read a net that `save` wrote.
+
+        Raises
+        ------
+        OSError
+            The file cannot be read.
+        ModelFormatError
+            It is not a file of `save`, or is damaged.
+        """
+        from .files import load
+
+        return load(cls, Path(path))
+
+
+def core_optimizer(optimizer: str | Optimizer) -> _core.Optimizer:
+    """Return the core's form of an optimizer's name or instance."""
+    rule = read_optimizer(optimizer)
+    constants = {name: float(value) for name, value in vars(rule).items()}
+    return _core.Optimizer(rule.name, **constants)
+
+
+def _layer_views(config: NetConfig, arena: Array) -> tuple[list[Array], list[Array]]:
+    weights, biases, offset = [], [], 0
+    for fan_in, fan_out in config.layer_shapes:
+        weights.append(arena[offset : offset + fan_in * fan_out].reshape(fan_in, fan_out))
+        offset += fan_in * fan_out
+    for fan_out in config.sizes[1:] if config.bias else ():
+        biases.append(arena[offset : offset + fan_out])
+        offset += fan_out
+    return weights, biases

@@ -1,0 +1,55 @@
+"""Arrays as the reference net takes them: shapes checked, labels turned into one-hot rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..config import NetConfig
+from ..trace import Array
+
+__all__ = ["read_rows", "read_targets", "read_weights"]
+
+
+def read_rows(config: NetConfig, X: ArrayLike, name: str = "X") -> NDArray[Any]:
+    """Return X as an array (rows, features) of whatever dtype it has."""
+    rows = np.asarray(X)
+    if rows.ndim != 2 or len(rows) == 0:
+        raise ValueError(f"{name} must have the shape (rows, {config.features}) with at least one row; got {rows.shape}")
+    if rows.shape[1] != config.features:
+        raise ValueError(f"{name} has {rows.shape[1]} features, but the net has {config.features} inputs")
+    return rows
+
+
+def read_targets(config: NetConfig, Y: ArrayLike, rows: int) -> Array:
+    """Return Y as (rows, outputs) in the net's dtype; class indices become one-hot rows."""
+    targets = np.asarray(Y)
+    if config.loss == "cross_entropy" and targets.shape in ((rows,), (rows, 1)):
+        targets = _one_hot(targets.ravel(), config.outputs)
+    elif targets.ndim == 1 and config.outputs == 1:
+        targets = targets[:, np.newaxis]
+    if targets.shape != (rows, config.outputs):
+        raise ValueError(f"Y must have the shape {(rows, config.outputs)} for {rows} rows; got {np.shape(Y)}")
+    return targets.astype(config.dtype, copy=False)
+
+
+def read_weights(config: NetConfig, sample_weight: ArrayLike | None, rows: int) -> Array:
+    """Return the weight of each row, (rows,) in the net's dtype; 1 where none are given."""
+    if sample_weight is None:
+        return np.ones(rows, config.dtype)
+    weights = np.asarray(sample_weight, config.dtype)
+    if weights.shape != (rows,):
+        raise ValueError(f"sample_weight must have the shape {(rows,)} for {rows} rows; got {weights.shape}")
+    if weights.min() < 0 or weights.sum() == 0:
+        raise ValueError("sample_weight must be at least 0, and not 0 for every row")
+    return weights
+
+
+def _one_hot(labels: NDArray[Any], classes: int) -> Array:
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise TypeError(f"Y must hold integer class indices or be (rows, {classes}); got dtype {labels.dtype}")
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(f"Y must hold class indices from 0 to {classes - 1}; got {labels.min()} to {labels.max()}")
+    return np.eye(classes)[labels]

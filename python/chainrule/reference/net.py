@@ -1,0 +1,219 @@
+"""The interface of `chainrule.Net` over the formulas of this package."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .._core import permutation
+from ..config import NetConfig, read_count
+from ..errors import DivergenceError
+from ..history import FitState, History, StopReason
+from ..initializers import initial_weights, read_seed
+from ..optimizers import Optimizer, read_optimizer
+from ..trace import Array, Trace
+from .inputs import read_rows, read_targets, read_weights
+from .layers import Layers
+from .optimizers import UPDATE_RULES, UpdateRule, update
+from .training import EarlyStopping, Trainer
+
+__all__ = ["Net"]
+
+# e^-H may overflow to infinity, which is what the formulas want; a diverging fit raises its own error.
+quiet = np.errstate(over="ignore", invalid="ignore")
+
+
+class Net:
+    """A multilayer perceptron in NumPy, with the interface of `chainrule.Net`.
+
+    With the same arguments and seed both begin with the same parameters and see the same
+    minibatches, so they differ by rounding alone. Model files are left to `chainrule.Net`.
+
+    Parameters
+    ----------
+    sizes, hidden, output, loss, reduction, bias, dtype, init, seed
+        As for `chainrule.Net`.
+    threads : int or None
+        Part of the interface, without effect: the threads are those of NumPy's BLAS.
+
+    Attributes
+    ----------
+    parameters, gradients : ndarray, flat
+        All weights W1, W2, ... (each row-major), then all biases b1, b2, ...
+    weights, biases, weight_gradients, bias_gradients : list of ndarray
+        Views of them, one per layer, (fan_in, fan_out) and (fan_out,). Without biases
+        the lists of biases are empty.
+    epochs_trained : int
+        Epochs of all fits so far; with the seed it determines the next shuffle.
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        hidden: str | Sequence[str] = "sigmoid",
+        output: str = "sigmoid",
+        loss: str = "half_squared_error",
+        reduction: str = "mean",
+        bias: bool = True,
+        dtype: Any = "float32",
+        init: str = "glorot_uniform",
+        seed: int | None = None,
+        threads: int | None = None,
+    ) -> None:
+        self.config = NetConfig.create(sizes, hidden, output, loss, reduction, bias, dtype)
+        self.seed = read_seed(seed)
+        self.epochs_trained = 0
+        self._layers = layers = Layers(self.config)
+        self.parameters, self.gradients = layers.parameters, layers.gradients
+        self.weights, self.biases = layers.weights, layers.biases
+        self.weight_gradients, self.bias_gradients = layers.weight_gradients, layers.bias_gradients
+        for W, initial in zip(self.weights, initial_weights(self.config, init, self.seed), strict=True):
+            W[...] = initial
+        self._passed: tuple[list[Array], list[Array]] | None = None
+        self._rule: UpdateRule | None = None
+
+    @quiet
+    def forward(self, X: ArrayLike) -> Array:
+        """Return the outputs, (rows, outputs), and keep what `backward` needs."""
+        self._passed = self._layers.forward(read_rows(self.config, X).astype(self.config.dtype))
+        return self._passed[1][-1].copy()
+
+    @quiet
+    def backward(self, Y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Fill `gradients` for the rows of the last `forward`, and return their loss."""
+        if self._passed is None:
+            raise RuntimeError("backward needs a call of forward before it")
+        preactivations, activations = self._passed
+        targets, share = self._read(Y, sample_weight, len(activations[0]))
+        self._layers.backward(activations, targets, share, self.weight_gradients, self.bias_gradients)
+        return float(share @ self._layers.row_losses(preactivations, activations, targets))
+
+    @quiet
+    def update(self, optimizer: str | Optimizer) -> None:
+        """Take one step of the optimizer against `gradients`; the activations of `forward` are then out of date."""
+        optimizer = read_optimizer(optimizer)
+        self._passed = None
+        update(self._rule_of(optimizer), optimizer, self.parameters, self.gradients)
+
+    def step(
+        self, X: ArrayLike, Y: ArrayLike, optimizer: str | Optimizer, sample_weight: ArrayLike | None = None
+    ) -> float:
+        """Forward, backward and update on these rows; return their loss before the update."""
+        self.forward(X)
+        loss = self.backward(Y, sample_weight)
+        if not math.isfinite(loss):
+            raise DivergenceError("the loss is not finite")
+        self.update(optimizer)
+        return loss
+
+    @quiet
+    def predict(self, X: ArrayLike, out: Array | None = None) -> Array:
+        """Return the outputs, (rows, outputs), or (outputs,) of a single row (features,); nothing is kept."""
+        given = np.asarray(X)
+        rows = read_rows(self.config, np.atleast_2d(given)).astype(self.config.dtype, copy=False)
+        A = self._layers.forward(rows)[1][-1].reshape(*given.shape[:-1], self.config.outputs)
+        if out is None:
+            return A
+        if out.shape != A.shape:
+            raise ValueError(f"out must have the shape {A.shape}; got {out.shape}")
+        if out.dtype != A.dtype:
+            raise TypeError(f"out must have the dtype {A.dtype}; got {out.dtype}")
+        out[...] = A
+        return out
+
+    @quiet
+    def loss(self, X: ArrayLike, Y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Return the loss on these rows; nothing is kept."""
+        rows = read_rows(self.config, X).astype(self.config.dtype, copy=False)
+        targets, share = self._read(Y, sample_weight, len(rows))
+        return float(share @ self._layers.row_losses(*self._layers.forward(rows), targets))
+
+    @quiet
+    def trace(self, X: ArrayLike, Y: ArrayLike, sample_weight: ArrayLike | None = None) -> Trace:
+        """Return every intermediate of a forward and backward pass; nothing is kept."""
+        rows = read_rows(self.config, X).astype(self.config.dtype)
+        targets, share = self._read(Y, sample_weight, len(rows))
+        preactivations, activations = self._layers.forward(rows)
+        dW, db = self._layers.views(np.zeros_like(self.gradients))
+        deltas = self._layers.backward(activations, targets, share, dW, db)
+        loss = float(share @ self._layers.row_losses(preactivations, activations, targets))
+        return Trace(preactivations, activations[1:], deltas, dW, db, loss)
+
+    def derivation(self, latex: bool = False) -> str:
+        """Return the update rule of this net, symbol by symbol."""
+        from ..derivation import derive
+
+        return derive(self.config, latex=latex)
+
+    @quiet
+    def fit(
+        self,
+        X: ArrayLike,
+        Y: ArrayLike,
+        *,
+        epochs: int = 100,
+        batch_size: int | None = 32,
+        optimizer: str | Optimizer = "adam",
+        shuffle: bool = True,
+        sample_weight: ArrayLike | None = None,
+        validation: Sequence[ArrayLike] | None = None,
+        patience: int | None = None,
+        tol: float = 0.0,
+        l2: float = 0.0,
+        callback: Callable[[FitState], object] | None = None,
+        progress: bool = False,
+    ) -> History:
+        """Train on minibatches; parameters, result and errors as for `chainrule.Net.fit`."""
+        rows = read_rows(self.config, X)
+        targets = read_targets(self.config, Y, len(rows))
+        weights = None if sample_weight is None else read_weights(self.config, sample_weight, len(rows))
+        batch_size = len(rows) if batch_size is None else min(read_count("batch_size", batch_size), len(rows))
+        optimizer = read_optimizer(optimizer)
+        # One batch of all the rows needs no order.
+        shuffled = shuffle and batch_size < len(rows)
+        trainer = Trainer(self._layers, self._rule_of(optimizer), optimizer, rows, targets, weights, batch_size, l2)
+        stopping = EarlyStopping(tol, patience)
+        losses: list[float] = []
+        validation_losses: list[float] = []
+        stopped: StopReason | None = None
+        began = time.perf_counter()
+        for epoch in range(1, read_count("epochs", epochs) + 1):
+            order = permutation(self.seed, self.epochs_trained, len(rows)) if shuffled else None
+            losses.append(trainer.run_epoch(epoch, order))
+            self.epochs_trained += 1
+            if validation is not None:
+                validation_losses.append(self.loss(*validation))
+            validation_loss = validation_losses[-1] if validation is not None else None
+            stopped = stopping.judge(losses[-1], validation_loss, self.parameters)
+            state = FitState(self, epoch, losses[-1], validation_loss, time.perf_counter() - began)
+            if progress:
+                print(f"epoch {epoch}  loss {state.loss:.6g}" + ("" if validation is None else f"  validation {validation_loss:.6g}"))
+            if callback is not None and callback(state):
+                stopped = "callback"
+            if stopped is not None:
+                break
+        stopping.restore_best(self.parameters)
+        return History(
+            loss=np.array(losses),
+            validation_loss=None if validation is None else np.array(validation_losses),
+            epochs=len(losses),
+            seconds=time.perf_counter() - began,
+            stopped=stopped or "epochs",
+        )
+
+    def _read(self, Y: ArrayLike, sample_weight: ArrayLike | None, rows: int) -> tuple[Array, Array]:
+        """Targets of these rows, and the share of each in the loss."""
+        weights = read_weights(self.config, sample_weight, rows)
+        return read_targets(self.config, Y, rows), self._layers.shares(weights)
+
+    def _rule_of(self, optimizer: Optimizer) -> UpdateRule:
+        """State of the update rule, begun afresh where the class of optimizer changed."""
+        rule = UPDATE_RULES[type(optimizer)]
+        if not isinstance(self._rule, rule):
+            self._rule = rule(self.parameters)
+        return self._rule

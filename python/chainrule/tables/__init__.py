@@ -1,0 +1,24 @@
+"""Tables of text and numbers on their way into a net: read, split, encode, score."""
+
+from __future__ import annotations
+
+from .encoder import Categories, Standardised, TableEncoder
+from .scores import baseline_outputs, describe_scores, score
+from .split import Split, split_rows
+from .table import Table, read_table
+from .task import Task, infer_task
+
+__all__ = [
+    "Categories",
+    "Split",
+    "Standardised",
+    "Table",
+    "TableEncoder",
+    "Task",
+    "baseline_outputs",
+    "describe_scores",
+    "infer_task",
+    "read_table",
+    "score",
+    "split_rows",
+]
