@@ -5,17 +5,22 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import oracle
 import pytest
 
 import chainrule
+import oracle
 from chainrule import SGD, Adam
 from chainrule._core import permutation
 from chainrule.config import HIDDEN_ACTIVATIONS, LOSSES
 from chainrule.reference import Net
+from chainrule.reference.training import EarlyStopping
 
 OUTPUTS_AND_LOSSES = [
-    *((output, loss) for output in (*HIDDEN_ACTIVATIONS, "softmax") for loss in ("squared_error", "half_squared_error")),
+    *(
+        (output, loss)
+        for output in (*HIDDEN_ACTIVATIONS, "softmax")
+        for loss in ("squared_error", "half_squared_error")
+    ),
     ("sigmoid", "log_loss"),
     ("softmax", "cross_entropy"),
 ]
@@ -92,7 +97,9 @@ def test_oracle_knows_every_loss():
 
 
 def test_float32_agrees_to_its_precision():
-    nets = [Net([5, 7, 3], output="softmax", loss="cross_entropy", dtype=dtype, seed=3) for dtype in ("float32", "float64")]
+    nets = [
+        Net([5, 7, 3], output="softmax", loss="cross_entropy", dtype=dtype, seed=3) for dtype in ("float32", "float64")
+    ]
     X, Y, weights = draw(nets[1], rows=9)
     nets[0].parameters[:] = nets[1].parameters
     losses = [net.step(X, Y, Adam(), weights) for net in nets]
@@ -135,7 +142,15 @@ def test_loss_of_an_ignorant_net(output, loss, value):
 def test_class_indices_are_one_hot_rows():
     net = Net([2, 4, 3], output="softmax", loss="cross_entropy", dtype="float64", seed=0)
     X, labels, _ = draw(net, rows=8)
-    assert net.loss(X, labels) == net.loss(X, np.eye(3)[labels])
+    assert net.loss(X, labels) == net.loss(X, labels[:, np.newaxis]) == net.loss(X, np.eye(3)[labels])
+
+
+def test_soft_labels_against_oracle():
+    net = Net([2, 4, 3], output="softmax", loss="cross_entropy", dtype="float64", seed=0)
+    X, _, weights = draw(net, rows=8)
+    soft = np.random.default_rng(2).dirichlet(np.ones(3), 8)
+    # Sums of 1.005 are still labels, and the gradient is still that of the loss.
+    check_against_oracle(net, X, 1.005 * soft, weights)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -270,10 +285,33 @@ def test_patience_without_validation_watches_the_training_loss():
     net = Net([2, 1], output="identity", dtype="float64", seed=10)
     X, Y, _ = draw(net, rows=8)
     history = net.fit(X, Y, epochs=5000, batch_size=None, optimizer=SGD(lr=0.5), patience=3, tol=1e-6)
-    falls = -np.diff(history.loss)
     assert history.stopped == "patience"
-    assert (falls[-3:] <= 1e-6).all()
-    assert (falls[:-3] > 1e-6).all()
+    assert 0 < history.loss[-4] - history.loss[-1] <= 1e-6
+    assert history.loss[-7] - history.loss[-4] > 1e-6
+
+
+@pytest.mark.parametrize(
+    ("tol", "patience", "losses", "reason", "best"),
+    [
+        (0.0, None, [3.0, 3.0, 3.0, 3.0], None, None),
+        (0.1, None, [3.0, 2.0, 2.5, 2.375, 2.3], "converged", None),
+        (0.0, 2, [3.0, 2.0, 2.0, 1.5, 1.75, 1.5], "patience", 3),
+        (0.0, 1, [3.0, 2.0, 1.0, 0.5], None, 3),
+        # Falls too small by themselves count once they add up to more than tol.
+        (0.5, 2, [3.0, 2.75, 2.25, 2.0, 1.5, 1.25, 1.0], "patience", 4),
+    ],
+)
+def test_early_stopping_by_hand(tol, patience, losses, reason, best):
+    stopping = EarlyStopping(tol, patience)
+    parameters = np.zeros(1)
+    reasons = []
+    for epoch, loss in enumerate(losses):
+        parameters[0] = epoch
+        # Without patience the training loss is watched, with it the validation loss.
+        reasons.append(stopping.judge(loss, None if patience is None else loss, parameters))
+    assert reasons == [None] * (len(losses) - 1) + [reason]
+    stopping.restore_best(parameters)
+    assert parameters[0] == (len(losses) - 1 if best is None else best)
 
 
 def test_tol_alone_stops_converged():
@@ -311,6 +349,26 @@ def test_divergence_keeps_the_last_finite_parameters():
     assert np.isfinite(net.parameters).all()
 
 
+def test_an_update_that_overflows_is_not_made():
+    net = Net([2, 3, 1], dtype="float32", seed=12)
+    net.gradients[:] = 1.0
+    before = net.parameters.copy()
+    with pytest.raises(chainrule.DivergenceError, match="update overflows"):
+        net.update(SGD(lr=1e39))
+    assert np.array_equal(net.parameters, before)
+    net.gradients[0] = np.nan
+    with pytest.raises(chainrule.DivergenceError, match="gradient is not finite"):
+        net.update("adam")
+    assert np.array_equal(net.parameters, before)
+
+
+def test_a_gradient_whose_square_overflows_is_finite():
+    net = Net([2, 1], dtype="float32", init="zeros", seed=12)
+    net.gradients[:] = 1e30
+    net.update(SGD(lr=1e-10))
+    assert_close(net.parameters, np.full(3, -1e20), 1e-6)
+
+
 # The rest of the interface.
 
 
@@ -335,16 +393,20 @@ def test_predict_writes_out_and_keeps_nothing():
     out = np.empty((5, 2), np.float32)
     assert net.predict(X, out=out) is out
     assert np.array_equal(out, net.forward(X))
+    assert np.array_equal(net.predict(X[0]), out[0])
     gradients = net.gradients.copy()
     net.predict(2 * X)
-    net.trace(2 * X, np.zeros((5, 2)))
+    net.loss(2 * X, np.zeros((5, 2)))
     assert np.array_equal(net.gradients, gradients)
     net.backward(np.zeros((5, 2)))
     expected = oracle.solve(net, X, np.zeros((5, 2)))
     assert_close(net.weight_gradients[0], expected.dW[0], 1e-6)
+    net.update("adam")
+    with pytest.raises(RuntimeError, match="forward"):
+        net.backward(np.zeros((5, 2)))
     with pytest.raises(ValueError, match=r"\(5, 2\).*\(4, 2\)"):
         net.predict(X, out=out[:4])
-    with pytest.raises(TypeError, match="float32.*float64"):
+    with pytest.raises(TypeError, match=r"float32.*float64"):
         net.predict(X, out=np.empty((5, 2)))
 
 
@@ -353,7 +415,7 @@ def test_wrong_input_is_refused():
     X = np.ones((5, 3))
     with pytest.raises(RuntimeError, match="forward"):
         net.backward([0, 1, 0, 1, 0])
-    with pytest.raises(ValueError, match="4 features.*3"):
+    with pytest.raises(ValueError, match=r"4 features.*3"):
         net.forward(np.ones((5, 4)))
     with pytest.raises(ValueError, match=r"\(rows, 3\)"):
         net.fit(np.ones(3), [0])

@@ -70,10 +70,10 @@ def check_gradients(
 
         n = (8 (L(w + h) - L(w - h)) - (L(w + 2h) - L(w - 2h))) / (12 h)
 
-    The error of an entry a of the gradient is |a - n| / max(|a|, |n|, floor). The floor
-    keeps small entries from being judged by the rounding of the differences: it is a
-    thousandth of the largest entry, or the rounding error of n, machine epsilon * L / h, over
-    the square root of the machine epsilon, whichever is larger.
+    The error of an entry a of the gradient is |a - n| / max(|a|, |n|, floor). The floor keeps
+    entries near zero from being judged by rounding. It is a thousandth of the largest entry, or
+    what rounding leaves uncertain over the root of the machine epsilon, if that is larger:
+    epsilon L / h in n, and epsilon w d2L/dw2 in a, which near a minimum is all there is of a.
 
     The loss of a relu net has a kink wherever a preactivation is 0, and a difference across
     it is no derivative. An entry in doubt is therefore differentiated again with a tenth and a
@@ -88,33 +88,34 @@ def check_gradients(
     if not 0 < step < math.inf:
         raise ValueError(f"eps must be positive and finite, got {eps!r}")
     net.forward(X)
-    net.backward(Y, sample_weight)
+    loss = net.backward(Y, sample_weight)
     analytic = net.gradients.astype(np.float64)
+    if not np.isfinite(analytic).all():
+        return math.inf
     original = parameters.copy()
 
-    def difference(entry: int, h: float) -> tuple[float, float]:
-        """Derivative by one parameter, and the size of its rounding error."""
-        w = float(original[entry])
+    def error_of(entry: int, relative_step: float) -> float:
+        size = max(1.0, abs(float(original[entry])))
+        h = relative_step * size
         losses = []
         for multiple in (1, -1, 2, -2):
-            parameters[entry] = w + multiple * h
+            parameters[entry] = original[entry] + multiple * h
             losses.append(net.loss(X, Y, sample_weight))
         parameters[entry] = original[entry]
-        near, far = losses[0] - losses[1], losses[2] - losses[3]
-        return (8 * near - far) / (12 * h), precision * max(map(abs, losses)) / h
+        a, n = float(analytic[entry]), (8 * (losses[0] - losses[1]) - (losses[2] - losses[3])) / (12 * h)
+        curvature = abs(losses[0] + losses[1] - 2 * loss) / h**2
+        resolution = math.sqrt(precision) * (max(map(abs, losses)) / h + curvature * size)
+        scale = max(abs(a), abs(n), 1e-3 * largest, resolution)
+        return abs(a - n) / scale if scale > 0 else 0.0
 
-    errors = np.full(analytic.shape, math.inf)
     largest = float(np.abs(analytic).max())
+    errors = np.full(analytic.shape, math.inf)
     doubtful: NDArray[np.intp] = np.arange(analytic.size)
     try:
-        for h in (step, step / 10, step / 100):
+        for relative_step in (step, step / 10, step / 100):
             for entry in doubtful:
-                a = analytic[entry]
-                n, rounding = difference(entry, h * max(1.0, abs(float(original[entry]))))
-                scale = max(abs(a), abs(n), 1e-3 * largest, rounding / math.sqrt(precision))
-                error = abs(a - n) / scale if scale > 0 else 0.0
-                if error < errors[entry]:
-                    errors[entry] = error
+                # A step that made the error a NaN leaves it infinite.
+                errors[entry] = min(errors[entry], error_of(entry, relative_step))
             doubtful = np.flatnonzero(errors > math.sqrt(precision))
     finally:
         parameters[...] = original

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from ..bench import add_arguments, run
 
-__all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "run"]
+__all__ = ["DESCRIPTION", "EXAMPLES", "USAGE", "add_arguments", "run"]
 
+USAGE = "%(prog)s [options]"
 DESCRIPTION = "Measure the C++ core against NumPy, after checking that both compute the same weights."
 EXAMPLES = """\
 examples:

@@ -13,6 +13,7 @@ from .exit_codes import DONE, FAILED
 from .net_options import add_net_options, read_config
 from .options import count, seed
 
+USAGE = "%(prog)s SIZES [options]"
 DESCRIPTION = """\
 Check the C++ core on a network with random weights and random rows: its gradients against central
 differences of its loss, and its outputs, loss and gradients against the NumPy reference.

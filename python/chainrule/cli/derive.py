@@ -8,6 +8,7 @@ from ..config import LOSSES
 from .exit_codes import DONE
 from .net_options import add_net_options, read_config
 
+USAGE = "%(prog)s SIZES [options]"
 DESCRIPTION = """\
 Print the forward pass, the deltas, the gradients and the update rule of a network, derived by
 the chain rule, symbol by symbol; with --against, how they differ from those of another loss.

@@ -30,6 +30,7 @@ COMMANDS = {
 class Command(Protocol):
     """What a module of a command offers."""
 
+    USAGE: str
     DESCRIPTION: str
     EXAMPLES: str
 
@@ -72,6 +73,7 @@ def _run(argv: Sequence[str]) -> int:
         subparser = commands.add_parser(
             name,
             help=summary,
+            usage=command.USAGE if command else None,
             description=command.DESCRIPTION if command else summary,
             epilog=command.EXAMPLES if command else None,
             formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -1,13 +1,12 @@
-"""Files that commands write: refused before any work if they exist, replaced whole or not at all."""
+"""Files that commands write: refused before any work if they exist or cannot be written."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["check_output", "replacing"]
+__all__ = ["check_output"]
 
 
 def check_output(path: Path, *, force: bool, inputs: Sequence[Path] = ()) -> None:
@@ -33,14 +32,3 @@ def check_output(path: Path, *, force: bool, inputs: Sequence[Path] = ()) -> Non
             raise ValueError(f"{path} exists; give --force to replace it")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise ValueError(f"{path}: the folder {folder} is not writable")
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path` to write to; it takes the name `path` once all is written."""
-    temporary = path.with_name(f".{path.stem}-{os.getpid()}{path.suffix}")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ import argparse
 import csv
 import json
 import sys
+from io import StringIO
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,11 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ModelFormatError
+from ..files import read_metadata, write_atomically
 from ..tables import Categories, Table, TableEncoder, describe_scores, read_table, score
 from ..tables.table import listed
 from .exit_codes import DONE
-from .outputs import check_output, replacing
+from .outputs import check_output
 
+USAGE = "%(prog)s MODEL DATA.csv [options]"
 DESCRIPTION = """\
 Predict every row of a CSV file with a model that 'chainrule train' saved.
 
@@ -67,14 +70,13 @@ def run(args: argparse.Namespace) -> int:
     if args.output is None:
         _write(sys.stdout, rows)
     else:
-        with replacing(args.output) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-            _write(file, rows)
+        text = StringIO()
+        _write(text, rows)
+        write_atomically(args.output, text.getvalue().encode())
     return DONE
 
 
 def _read_encoder(model: Path) -> TableEncoder:
-    from ..files import read_metadata
-
     metadata = read_metadata(model)
     if "table" not in metadata:
         raise ModelFormatError(f"{model} holds no description of a table: it was not written by 'chainrule train'")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,6 @@ from ..config import NetConfig
 from ..history import History
 from ..tables import Categories, baseline_outputs, describe_scores, score
 from .problem import Problem
-from .progress import EpochBar, describe_losses
 
 if TYPE_CHECKING:
     from ..net import Net
@@ -25,11 +23,9 @@ __all__ = ["Report"]
 
 MAX_CLASSES_SHOWN = 10
 STOPPED = {
-    "epochs": "all epochs done",
-    "converged": "converged",
+    "epochs": "all done",
     "patience": "no improvement for {patience} epochs",
-    "callback": "stopped",
-    "interrupted": "interrupted",
+    "callback": "interrupted",
 }
 
 
@@ -49,16 +45,16 @@ class Report:
             ("rows", f"{len(split.train)} training, {len(split.validation)} validation, {len(split.test)} test"),
         )
 
-    def training_bar(self, epochs: int) -> AbstractContextManager[EpochBar | None]:
-        """Give a callback for `Net.fit` that moves a bar, or None where there is no terminal to show it."""
-        visible = self.console.is_terminal and not self.console.quiet
-        return EpochBar(self.console, epochs) if visible else nullcontext()
+    @property
+    def live(self) -> bool:
+        """Whether there is a terminal to show a progress bar on."""
+        return self.console.is_terminal and not self.console.quiet
 
     def show_training(self, config: NetConfig, args: argparse.Namespace, history: History) -> None:
         """Say which network was trained, and how that went."""
         validation = history.validation_loss
         best = int(np.argmin(history.loss if validation is None else validation))
-        losses = describe_losses(history.loss[best], None if validation is None else validation[best])
+        losses = _describe_losses(history.loss[best], None if validation is None else validation[best])
         reason = STOPPED[history.stopped].format(patience=args.patience)
         self._show(
             ("network", f"{_describe_layers(config)}, {config.parameter_count} parameters, {config.dtype}"),
@@ -113,3 +109,7 @@ def _describe_target(problem: Problem) -> str:
 def _describe_layers(config: NetConfig) -> str:
     activations = dict.fromkeys(config.activations)
     return f"{'-'.join(map(str, config.sizes))} {', '.join(activations)}, loss {config.loss}"
+
+
+def _describe_losses(loss: float, validation_loss: float | None) -> str:
+    return f"loss {loss:.4g}" + ("" if validation_loss is None else f", validation {validation_loss:.4g}")

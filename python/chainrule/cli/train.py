@@ -8,17 +8,21 @@ import json
 import shlex
 import sys
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import DTYPES, HIDDEN_ACTIVATIONS
 from ..datasets import DATASETS
+from ..errors import DivergenceError
+from ..files import write_atomically
 from ..optimizers import OPTIMIZERS, Optimizer
 from ..tables.task import TASK_RULE, TASKS
 from .errors import UsageError
 from .exit_codes import DONE, INTERRUPTED
+from .interrupt import stop_on_interrupt
 from .options import count, fraction, hidden_sizes, non_negative, positive, seed
-from .outputs import check_output, replacing
+from .outputs import check_output
 from .problem import Problem, Source, choose_source, prepare
 
 if TYPE_CHECKING:
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from ..net import Net
     from .report import Report
 
+USAGE = "%(prog)s [DATA.csv --target COL] [options]"
 DESCRIPTION = f"""\
 Train a network on a CSV file, or on a data set that comes with chainrule, and save it.
 
@@ -112,14 +117,12 @@ def run(args: argparse.Namespace) -> int:
     report.show_data(problem)
     net = _build_net(args, problem)
     history = _fit(net, args, problem, report)
-    if history.epochs == 0:
-        raise KeyboardInterrupt
     net.save(model_path, metadata={"table": json.dumps(problem.encoder.to_dict())})
     _save_plot(history, plot_path, source.name)
     report.show_training(net.config, args, history)
     report.show_scores(problem, net)
     report.show_files(model_path, plot_path)
-    if history.stopped == "interrupted":
+    if history.stopped == "callback":
         message = f"interrupted after epoch {history.epochs}; the best network so far is in {model_path}"
         print(f"chainrule: {message}", file=sys.stderr)
         return INTERRUPTED
@@ -159,18 +162,22 @@ def _build_net(args: argparse.Namespace, problem: Problem) -> Net:
 
 def _fit(net: Net, args: argparse.Namespace, problem: Problem, report: Report) -> History:
     X, Y, split = problem.X, problem.Y, problem.split
-    with report.training_bar(args.epochs) as callback:
-        return net.fit(
-            X[split.train],
-            Y[split.train],
-            epochs=args.epochs,
-            batch_size=args.batch_size,
-            optimizer=_read_optimizer(args),
-            validation=(X[split.validation], Y[split.validation]) if len(split.validation) else None,
-            patience=args.patience,
-            l2=args.l2,
-            callback=callback,
-        )
+    try:
+        with stop_on_interrupt() as callback:
+            return net.fit(
+                X[split.train],
+                Y[split.train],
+                epochs=args.epochs,
+                batch_size=args.batch_size,
+                optimizer=_read_optimizer(args),
+                validation=(X[split.validation], Y[split.validation]) if len(split.validation) else None,
+                patience=args.patience,
+                l2=args.l2,
+                callback=callback,
+                progress=report.live,
+            )
+    except DivergenceError as error:
+        raise DivergenceError(f"{error}; try a smaller --lr") from None
 
 
 def _read_optimizer(args: argparse.Namespace) -> Optimizer:
@@ -186,5 +193,6 @@ def _save_plot(history: History, path: Path, name: str) -> None:
     # A Figure of its own, without pyplot, needs no display and leaves no state behind.
     figure = Figure(figsize=(7, 4.2), dpi=120, layout="constrained")
     plot_history(history, figure.subplots()).set_title(f"{name}: loss per epoch", parse_math=False)
-    with replacing(path) as temporary:
-        figure.savefig(temporary)
+    picture = BytesIO()
+    figure.savefig(picture, format=path.suffix[1:].lower())
+    write_atomically(path, picture.getvalue())

@@ -33,6 +33,7 @@ __all__ = [
     "Values",
     "cancelled",
     "exp",
+    "inverse",
     "log",
     "number",
     "product",
@@ -91,6 +92,10 @@ class Expression(ABC):
         """Return the terms of a sum; anything else is its own one term."""
         return (self,)
 
+    def scalar_part(self) -> Expression:
+        """Return the coefficient and the factors that are the same number for all entries."""
+        return number(1)
+
     def inside(self, style: Style, least: int) -> str:
         """Write for use inside an operator: in parentheses where this one binds less tightly."""
         written = self.write(style)
@@ -118,10 +123,10 @@ class Expression(ABC):
         return product(number(other), self)
 
     def __truediv__(self, other: Expression) -> Expression:
-        return product(self, _inverse(other))
+        return product(self, inverse(other))
 
     def __rtruediv__(self, other: int) -> Expression:
-        return product(number(other), _inverse(self))
+        return product(number(other), inverse(self))
 
     def __pow__(self, exponent: int) -> Expression:
         return Power(self, exponent)
@@ -248,6 +253,10 @@ class Product(Expression):
     def parts(self) -> tuple[Expression, ...]:
         return self.numerator + self.denominator
 
+    def scalar_part(self) -> Expression:
+        above, below = ([f for f in factors if not f.axes] for factors in (self.numerator, self.denominator))
+        return product(Product(self.coefficient, tuple(above), tuple(below)))
+
     def write(self, style: Style) -> str:
         above, below = abs(self.coefficient.numerator), self.coefficient.denominator
         scalars, scalar_divisors = [[str(value)] if value != 1 else [] for value in (above, below)]
@@ -277,7 +286,7 @@ class Product(Expression):
 
     def entry(self, *indices: Index) -> Expression:
         above = [factor.entry(*indices) for factor in self.numerator]
-        below = [_inverse(factor.entry(*indices)) for factor in self.denominator]
+        below = [inverse(factor.entry(*indices)) for factor in self.denominator]
         return product(Product(self.coefficient), *above, *below)
 
 
@@ -401,7 +410,8 @@ def without_minus(expression: Expression) -> Expression:
     return expression
 
 
-def _inverse(expression: Expression) -> Expression:
+def inverse(expression: Expression) -> Expression:
+    """Return 1 over the expression, entry by entry."""
     if isinstance(expression, Product):
         return Product(1 / expression.coefficient, expression.denominator, expression.numerator)
     return Product(denominator=(expression,))

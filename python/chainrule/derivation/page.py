@@ -6,11 +6,11 @@ import textwrap
 from collections.abc import Iterator
 
 from ..config import NetConfig
-from .expression import Expression, Index
+from .expression import Index
 from .notation import LATEX, TEXT
 from .rule import Equation, Rule, Section, Step
 
-__all__ = ["WIDTH", "describe", "latex_page", "latex_words", "text_page"]
+__all__ = ["WIDTH", "describe", "latex_page", "latex_words", "text_page", "wrapped"]
 
 WIDTH = 100
 INDENT = "  "
@@ -56,7 +56,7 @@ def _text_section(section: Section) -> Iterator[str]:
     margin = max(len(equation.left.write(TEXT)) for equation in section.equations)
     if section.chain:
         chain = f"{section.chained.write(TEXT):<{margin}} = {' * '.join(factor.write(TEXT) for factor in section.chain)}"
-        yield from _wrapped(chain, margin)
+        yield from wrapped(chain, margin + 5)
     for equation in section.equations:
         yield from _text_equation(equation, margin, relation)
 
@@ -65,7 +65,7 @@ def _text_equation(equation: Equation, margin: int, relation: str) -> Iterator[s
     lines = []
     left = equation.left.write(TEXT)
     for step in equation.steps:
-        lines += _wrapped(f"{left:<{margin}} {relation} {_text_step(step)}", margin)
+        lines += wrapped(f"{left:<{margin}} {relation} {_text_step(step)}", margin + 5)
         left = ""
     where = _ranges(equation.indices(), "..", ", ") if equation.left.indices() else ""
     if where and len(lines[0]) + len(where) + 3 <= WIDTH:
@@ -76,11 +76,11 @@ def _text_equation(equation: Equation, margin: int, relation: str) -> Iterator[s
 
 
 def _text_step(step: Step) -> str:
-    words = [part.write(TEXT) if isinstance(part, Expression) else part for part in step.remark]
-    return step.right.write(TEXT) + (f"   ({' '.join(words)})" if words else "")
+    reason = f"{step.cancelled.write(TEXT)} cancels" if step.cancelled else step.reason
+    return step.right.write(TEXT) + (f"   ({reason})" if reason else "")
 
 
-def _wrapped(line: str, margin: int) -> list[str]:
+def wrapped(line: str, hang: int) -> list[str]:
     """Break a long line, at spaces outside parentheses."""
     depth = 0
     kept = ""
@@ -91,7 +91,7 @@ def _wrapped(line: str, margin: int) -> list[str]:
         kept,
         WIDTH,
         initial_indent=INDENT,
-        subsequent_indent=INDENT + " " * (margin + 5),
+        subsequent_indent=INDENT + " " * hang,
         break_long_words=False,
         break_on_hyphens=False,
     )
@@ -116,10 +116,14 @@ def _latex_section(section: Section) -> Iterator[str]:
         left = equation.left.write(LATEX)
         where = _ranges(equation.indices(), r", \ldots, ", r";\ ") if equation.left.indices() else ""
         for step in equation.steps:
-            words = [part.write(LATEX) if isinstance(part, Expression) else rf"\text{{ {part}}}" for part in step.remark]
-            remark = rf" \quad ({''.join(words)})" if words else ""
-            yield f"{left} &{relation} {step.right.write(LATEX)}{remark}" + (rf" \qquad {where}" if where else "")
+            margin = rf" \qquad {where}" if where else ""
+            yield f"{left} &{relation} {step.right.write(LATEX)}{_latex_reason(step)}{margin}"
             left = where = ""
+
+
+def _latex_reason(step: Step) -> str:
+    reason = rf"{step.cancelled.write(LATEX)} \text{{ cancels}}" if step.cancelled else rf"\text{{{step.reason}}}"
+    return rf" \quad ({reason})" if step.cancelled or step.reason else ""
 
 
 def latex_words(words: str) -> str:

@@ -37,10 +37,11 @@ TARGET = Symbol("Y")
 
 @dataclass(frozen=True)
 class Step:
-    """One right-hand side; the remark says how it follows from the one before."""
+    """One right-hand side; it follows from the one before by cancelling, or by what the reason says."""
 
     right: Expression
-    remark: tuple[str | Expression, ...] = ()
+    cancelled: Expression | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,7 @@ class Rule:
     Attributes
     ----------
     config : NetConfig
+    layers : list of Layer
     sections : tuple of Section
         In reading order: a right-hand side has only symbols that stand above it, X, Y, N,
         gamma and the parameters.
@@ -128,7 +130,7 @@ class Rule:
 
     def __init__(self, config: NetConfig) -> None:
         self.config = config
-        layers = _layers(config)
+        self.layers = layers = _layers(config)
         output_delta = _output_delta(config, layers[-1])
         sections = [_forward(layers, config.bias), _loss(config, layers[-1]), _output(config, layers, output_delta)]
         for at in reversed(range(len(layers) - 1)):
@@ -243,7 +245,7 @@ def _output_delta(config: NetConfig, layer: Layer) -> tuple[Step, ...]:
     first = Step(Product(numerator=(Partial(LOSS, layer.output), Partial(layer.output, layer.preactivation))))
     last = product(by_output, layer.slope)
     if gone := cancelled(by_output, layer.slope):
-        return first, Step(Product(numerator=(by_output, layer.slope))), Step(last, (product(*gone), "cancels"))
+        return first, Step(Product(numerator=(by_output, layer.slope))), Step(last, product(*gone))
     return first, Step(last)
 
 
@@ -255,17 +257,16 @@ def _softmax_delta(layer: Layer, by_output: Expression) -> tuple[Step, ...]:
     yhat, across = layer.output, layer.unit_index("j")
     unknown = Partial(LOSS, yhat)
     first = Step(yhat * (unknown - RowSum(unknown * yhat, across)))
-    factors = by_output if isinstance(by_output, Product) else Product(numerator=(by_output,))
-    scalar = Product(factors.coefficient, denominator=tuple(f for f in factors.denominator if not f.axes))
+    scalar = by_output.scalar_part()
     rest = by_output / scalar
     weighted = rest * yhat
     gone = cancelled(rest, yhat)
     if not gone:
         return first, Step(product(scalar, yhat, rest - RowSum(weighted, across)))
-    second = Step(product(scalar, weighted - yhat * RowSum(weighted, across)), (product(*gone), "cancels"))
+    second = Step(product(scalar, weighted - yhat * RowSum(weighted, across)), product(*gone))
     if weighted != TARGET:
         return first, second
-    return first, second, Step(without_minus(product(scalar, TARGET - yhat)), ("each row of Y sums to 1",))
+    return first, second, Step(without_minus(product(scalar, TARGET - yhat)), reason="each row of Y sums to 1")
 
 
 def _hidden(config: NetConfig, layers: Sequence[Layer], at: int, output_delta: Expression) -> Section:

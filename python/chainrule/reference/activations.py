@@ -34,13 +34,15 @@ def sigmoid(H: Array) -> Array:
 
 def softmax(H: Array) -> Array:
     """e^H_k / sum_j e^H_j in each row, with the row's largest H taken off so that nothing overflows."""
-    E = np.exp(H - H.max(axis=1, keepdims=True))
-    return E / E.sum(axis=1, keepdims=True)
+    E: Array = np.exp(H - H.max(axis=1, keepdims=True))
+    E /= E.sum(axis=1, keepdims=True)
+    return E
 
 
 def softmax_backward(A: Array, dA: Array) -> Array:
     """dH_j = sum_k dA_k A_k ([j = k] - A_j), the full Jacobian: every output depends on every logit."""
-    return A * (dA - (dA * A).sum(axis=1, keepdims=True))
+    mean: Array = (dA * A).sum(axis=1, keepdims=True)
+    return A * (dA - mean)
 
 
 ACTIVATIONS = {

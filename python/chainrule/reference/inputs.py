@@ -17,7 +17,9 @@ def read_rows(config: NetConfig, X: ArrayLike, name: str = "X") -> NDArray[Any]:
     """Return X as an array (rows, features) of whatever dtype it has."""
     rows = np.asarray(X)
     if rows.ndim != 2 or len(rows) == 0:
-        raise ValueError(f"{name} must have the shape (rows, {config.features}) with at least one row; got {rows.shape}")
+        raise ValueError(
+            f"{name} must have the shape (rows, {config.features}) with at least one row; got {rows.shape}"
+        )
     if rows.shape[1] != config.features:
         raise ValueError(f"{name} has {rows.shape[1]} features, but the net has {config.features} inputs")
     return rows
@@ -52,4 +54,5 @@ def _one_hot(labels: NDArray[Any], classes: int) -> Array:
         raise TypeError(f"Y must hold integer class indices or be (rows, {classes}); got dtype {labels.dtype}")
     if labels.min() < 0 or labels.max() >= classes:
         raise ValueError(f"Y must hold class indices from 0 to {classes - 1}; got {labels.min()} to {labels.max()}")
-    return np.eye(classes)[labels]
+    one_hot: Array = np.eye(classes)[labels]
+    return one_hot

@@ -35,14 +35,16 @@ class Layers:
         self.config = config
         self.parameters: Array = np.zeros(config.parameter_count, config.dtype)
         self.gradients: Array = np.zeros_like(self.parameters)
-        self.weights, self.biases = self.views(self.parameters)
-        self.weight_gradients, self.bias_gradients = self.views(self.gradients)
+        self.weights, self.biases = self._views(self.parameters)
+        self.weight_gradients, self.bias_gradients = self._views(self.gradients)
         self._activations = [ACTIVATIONS[name] for name in config.activations]
         self._loss = LOSSES[config.loss]
 
-    def views(self, arena: Array) -> tuple[list[Array], list[Array]]:
-        """Views of a flat array: the weights of every layer, and the biases."""
-        weights, biases, start = [], [], 0
+    def _views(self, arena: Array) -> tuple[list[Array], list[Array]]:
+        """Return views of a flat array: the weights of every layer, and the biases."""
+        weights: list[Array] = []
+        biases: list[Array] = []
+        start = 0
         for fan_in, fan_out in self.config.layer_shapes:
             weights.append(arena[start : start + fan_in * fan_out].reshape(fan_in, fan_out))
             start += fan_in * fan_out
@@ -59,7 +61,8 @@ class Layers:
         preactivations : list of ndarray, H_1 to H_L
         activations : list of ndarray, A_0 to A_L
         """
-        preactivations, activations = [], [X]
+        preactivations: list[Array] = []
+        activations = [X]
         for layer, activation in enumerate(self._activations):
             H = activations[-1] @ self.weights[layer]
             if self.biases:
@@ -78,28 +81,21 @@ class Layers:
         total = weights.sum() if self.config.reduction == "mean" else 1
         return weights / total if total > 0 else weights
 
-    def backward(
-        self,
-        activations: list[Array],
-        Y: Array,
-        share: Array,
-        dW: list[Array],
-        db: list[Array],
-    ) -> list[Array]:
-        """Write the gradients dL/dW_l and dL/db_l into dW and db, and return the deltas dL/dH_l.
+    def backward(self, activations: list[Array], Y: Array, share: Array) -> list[Array]:
+        """Write dL/dW_l and dL/db_l into the gradients, and return the deltas dL/dH_l.
 
         The last delta is share * dl/dA_L through g_L. Then, from the last layer to the first,
         ``dW_l = A_(l-1)^T delta_l``, ``db_l = sum of delta_l over rows`` and
         ``delta_(l-1) = delta_l W_l^T`` through g_(l-1).
         """
-        delta = self._loss.gradient(activations[-1], Y) * share[:, np.newaxis]
+        delta: Array = self._loss.gradient(activations[-1], Y) * share[:, np.newaxis]
         if not self._loss.from_logits:
             delta = self._activations[-1].backward(activations[-1], delta)
         deltas = [delta]
         for layer in reversed(range(len(self.weights))):
-            np.matmul(activations[layer].T, delta, out=dW[layer])
-            if db:
-                delta.sum(axis=0, out=db[layer])
+            np.matmul(activations[layer].T, delta, out=self.weight_gradients[layer])
+            if self.biases:
+                delta.sum(axis=0, out=self.bias_gradients[layer])
             if layer > 0:
                 delta = self._activations[layer - 1].backward(activations[layer], delta @ self.weights[layer].T)
                 deltas.append(delta)

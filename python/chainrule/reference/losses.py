@@ -32,25 +32,31 @@ class Loss(NamedTuple):
     from_logits: bool = False
 
 
+def over_outputs(losses: Array) -> Array:
+    """Sum over the outputs of each row, (rows,)."""
+    total: Array = losses.sum(axis=1)
+    return total
+
+
 def squared_error(H: Array, A: Array, Y: Array) -> Array:
     """Sum over the outputs of (A - Y)^2."""
-    return np.square(A - Y).sum(axis=1)
+    return over_outputs(np.square(A - Y))
 
 
 def half_squared_error(H: Array, A: Array, Y: Array) -> Array:
     """Half of `squared_error`, so that the gradient is A - Y."""
-    return 0.5 * np.square(A - Y).sum(axis=1)
+    return 0.5 * over_outputs(np.square(A - Y))
 
 
 def log_loss(H: Array, A: Array, Y: Array) -> Array:
     """-Y log A - (1 - Y) log(1 - A) with A = sigmoid(H), that is log(1 + e^H) - Y H, without e^H for H > 0."""
-    return (np.maximum(H, 0) - Y * H + np.log1p(np.exp(-np.abs(H)))).sum(axis=1)
+    return over_outputs(np.maximum(H, 0) - Y * H + np.log1p(np.exp(-np.abs(H))))
 
 
 def cross_entropy(H: Array, A: Array, Y: Array) -> Array:
     """-sum_k Y_k log A_k with A = softmax(H), that is sum_k Y_k (log sum_j e^H_j - H_k), H less its row's largest."""
     H = H - H.max(axis=1, keepdims=True)
-    return (Y * (np.log(np.exp(H).sum(axis=1, keepdims=True)) - H)).sum(axis=1)
+    return over_outputs(Y * (np.log(np.exp(H).sum(axis=1, keepdims=True)) - H))
 
 
 LOSSES = {

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._core import permutation
 from ..config import NetConfig, read_count
 from ..errors import DivergenceError
-from ..history import FitState, History, StopReason
+from ..history import FitState, History
 from ..initializers import initial_weights, read_seed
 from ..optimizers import Optimizer, read_optimizer
+from ..progress import epoch_progress
 from ..trace import Array, Trace
 from .inputs import read_rows, read_targets, read_weights
 from .layers import Layers
 from .optimizers import UPDATE_RULES, UpdateRule, update
-from .training import EarlyStopping, Trainer
+from .training import EarlyStopping, Trainer, run_epochs
 
 __all__ = ["Net"]
 
@@ -90,7 +90,7 @@ class Net:
             raise RuntimeError("backward needs a call of forward before it")
         preactivations, activations = self._passed
         targets, share = self._read(Y, sample_weight, len(activations[0]))
-        self._layers.backward(activations, targets, share, self.weight_gradients, self.bias_gradients)
+        self._layers.backward(activations, targets, share)
         return float(share @ self._layers.row_losses(preactivations, activations, targets))
 
     @quiet
@@ -135,13 +135,14 @@ class Net:
 
     @quiet
     def trace(self, X: ArrayLike, Y: ArrayLike, sample_weight: ArrayLike | None = None) -> Trace:
-        """Return every intermediate of a forward and backward pass; nothing is kept."""
-        rows = read_rows(self.config, X).astype(self.config.dtype)
-        targets, share = self._read(Y, sample_weight, len(rows))
-        preactivations, activations = self._layers.forward(rows)
-        dW, db = self._layers.views(np.zeros_like(self.gradients))
-        deltas = self._layers.backward(activations, targets, share, dW, db)
+        """Run `forward` and `backward`, and return every intermediate under the derivations' names."""
+        self.forward(X)
+        assert self._passed is not None
+        preactivations, activations = self._passed
+        targets, share = self._read(Y, sample_weight, len(activations[0]))
+        deltas = self._layers.backward(activations, targets, share)
         loss = float(share @ self._layers.row_losses(preactivations, activations, targets))
+        dW, db = ([view.copy() for view in views] for views in (self.weight_gradients, self.bias_gradients))
         return Trace(preactivations, activations[1:], deltas, dW, db, loss)
 
     def derivation(self, latex: bool = False) -> str:
@@ -172,39 +173,18 @@ class Net:
         rows = read_rows(self.config, X)
         targets = read_targets(self.config, Y, len(rows))
         weights = None if sample_weight is None else read_weights(self.config, sample_weight, len(rows))
+        epochs = read_count("epochs", epochs, minimum=0)
         batch_size = len(rows) if batch_size is None else min(read_count("batch_size", batch_size), len(rows))
         optimizer = read_optimizer(optimizer)
-        # One batch of all the rows needs no order.
-        shuffled = shuffle and batch_size < len(rows)
         trainer = Trainer(self._layers, self._rule_of(optimizer), optimizer, rows, targets, weights, batch_size, l2)
-        stopping = EarlyStopping(tol, patience)
-        losses: list[float] = []
-        validation_losses: list[float] = []
-        stopped: StopReason | None = None
-        began = time.perf_counter()
-        for epoch in range(1, read_count("epochs", epochs) + 1):
-            order = permutation(self.seed, self.epochs_trained, len(rows)) if shuffled else None
-            losses.append(trainer.run_epoch(epoch, order))
-            self.epochs_trained += 1
-            if validation is not None:
-                validation_losses.append(self.loss(*validation))
-            validation_loss = validation_losses[-1] if validation is not None else None
-            stopped = stopping.judge(losses[-1], validation_loss, self.parameters)
-            state = FitState(self, epoch, losses[-1], validation_loss, time.perf_counter() - began)
+        watchers = [] if callback is None else [callback]
+        self._passed = None
+        with ExitStack() as stack:
             if progress:
-                print(f"epoch {epoch}  loss {state.loss:.6g}" + ("" if validation is None else f"  validation {validation_loss:.6g}"))
-            if callback is not None and callback(state):
-                stopped = "callback"
-            if stopped is not None:
-                break
-        stopping.restore_best(self.parameters)
-        return History(
-            loss=np.array(losses),
-            validation_loss=None if validation is None else np.array(validation_losses),
-            epochs=len(losses),
-            seconds=time.perf_counter() - began,
-            stopped=stopped or "epochs",
-        )
+                watchers.insert(0, stack.enter_context(epoch_progress(epochs)))
+            # One batch of all the rows needs no order.
+            shuffle = shuffle and batch_size < len(rows)
+            return run_epochs(self, trainer, EarlyStopping(tol, patience), epochs, shuffle, validation, watchers)
 
     def _read(self, Y: ArrayLike, sample_weight: ArrayLike | None, rows: int) -> tuple[Array, Array]:
         """Targets of these rows, and the share of each in the loss."""

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from .._core import permutation
 from ..errors import DivergenceError
-from ..history import StopReason
+from ..history import FitState, History, StopReason
 from ..optimizers import Optimizer
 from ..trace import Array
 from .layers import Layers
 from .optimizers import UpdateRule, update
 
-__all__ = ["EarlyStopping", "Trainer"]
+if TYPE_CHECKING:
+    from .net import Net
+
+__all__ = ["EarlyStopping", "Trainer", "run_epochs"]
 
 
 class Trainer:
@@ -83,7 +89,7 @@ class Trainer:
         loss = float(weights @ layers.row_losses(preactivations, activations, Y))
         if not math.isfinite(loss):
             raise DivergenceError("the loss is not finite")
-        layers.backward(activations, Y, share, layers.weight_gradients, layers.bias_gradients)
+        layers.backward(activations, Y, share)
         if self.l2 > 0:
             layers.gradients[: self.weight_count] += self.l2 * layers.parameters[: self.weight_count]
         update(self.rule, self.optimizer, layers.parameters, layers.gradients)
@@ -117,7 +123,7 @@ class EarlyStopping:
         """Return why to stop after this epoch, or None."""
         if self.patience is None:
             change, self.previous = abs(loss - self.previous), loss
-            return "converged" if 0 < self.tol and change <= self.tol else None
+            return "converged" if self.tol > 0 and change <= self.tol else None
         monitored = loss if validation_loss is None else validation_loss
         if monitored < self.best - self.tol:
             self.best, self.waited = monitored, 0
@@ -131,3 +137,40 @@ class EarlyStopping:
         """Put the parameters of the best epoch back, where patience watched a validation loss."""
         if self.best_parameters is not None:
             parameters[...] = self.best_parameters
+
+
+def run_epochs(
+    net: Net,
+    trainer: Trainer,
+    stopping: EarlyStopping,
+    epochs: int,
+    shuffle: bool,
+    validation: Sequence[ArrayLike] | None,
+    watchers: Sequence[Callable[[FitState], object]],
+) -> History:
+    """Train for these epochs, or until `stopping` or a watcher ends it."""
+    losses: list[float] = []
+    validation_losses: list[float] = []
+    validation_loss: float | None = None
+    stopped: StopReason | None = None
+    began = time.perf_counter()
+    while stopped is None and len(losses) < epochs:
+        order = permutation(net.seed, net.epochs_trained, len(trainer.X)) if shuffle else None
+        losses.append(trainer.run_epoch(len(losses) + 1, order))
+        net.epochs_trained += 1
+        if validation is not None:
+            validation_loss = net.loss(*validation)
+            validation_losses.append(validation_loss)
+        stopped = stopping.judge(losses[-1], validation_loss, net.parameters)
+        state = FitState(net, len(losses), losses[-1], validation_loss, time.perf_counter() - began)
+        answers = [watch(state) for watch in watchers]
+        if any(answers):
+            stopped = "callback"
+    stopping.restore_best(net.parameters)
+    return History(
+        loss=np.array(losses),
+        validation_loss=None if validation is None else np.array(validation_losses),
+        epochs=len(losses),
+        seconds=time.perf_counter() - began,
+        stopped=stopped or "epochs",
+    )

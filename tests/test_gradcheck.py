@@ -1,0 +1,147 @@
+"""`chainrule.check_gradients` passes right gradients, catches wrong ones, and leaves the net as it was."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import chainrule
+from chainrule import check_gradients
+from chainrule.config import HIDDEN_ACTIVATIONS
+
+OUTPUTS_AND_LOSSES = [
+    *(
+        (output, loss)
+        for output in (*HIDDEN_ACTIVATIONS, "softmax")
+        for loss in ("squared_error", "half_squared_error")
+    ),
+    ("sigmoid", "log_loss"),
+    ("softmax", "cross_entropy"),
+]
+
+
+@pytest.fixture(params=["reference", "core"])
+def net_class(request):
+    return chainrule.reference.Net if request.param == "reference" else chainrule.Net
+
+
+def draw(net, rows=6, seed=0):
+    random = np.random.default_rng(seed)
+    net.parameters[:] += 0.1 * random.standard_normal(net.parameters.size)
+    X = random.standard_normal((rows, net.config.features))
+    return X, random.dirichlet(np.ones(net.config.outputs), rows), random.random(rows)
+
+
+@pytest.mark.parametrize("hidden", HIDDEN_ACTIVATIONS)
+@pytest.mark.parametrize(("output", "loss"), OUTPUTS_AND_LOSSES)
+@pytest.mark.parametrize("seed", range(3))
+def test_right_gradients_pass(net_class, hidden, output, loss, seed):
+    net = net_class([3, 5, 4, 2], hidden, output, loss, dtype="float64", seed=seed)
+    X, Y, weights = draw(net, seed=seed)
+    assert check_gradients(net, X, Y) < 1e-7
+    assert check_gradients(net, X, Y, sample_weight=weights) < 1e-7
+
+
+@pytest.mark.parametrize("size", [1e-6, 1e6])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_scale_of_the_loss_does_not_matter(net_class, size, reduction):
+    net = net_class([3, 5, 2], "tanh", "identity", "squared_error", reduction, dtype="float64", seed=0)
+    X, Y, _ = draw(net)
+    assert check_gradients(net, X, size * Y) < 1e-7
+
+
+def test_a_perfect_fit_passes(net_class):
+    net = net_class([3, 5, 2], "tanh", "identity", dtype="float64", seed=0)
+    X, _, _ = draw(net)
+    assert check_gradients(net, X, net.predict(X)) < 1e-7
+
+
+def test_units_that_no_gradient_reaches_pass(net_class):
+    net = net_class([2, 3, 1], "relu", "identity", dtype="float64", seed=0)
+    net.biases[0][:] = -100.0
+    X, _, _ = draw(net)
+    assert check_gradients(net, X, np.zeros(6)) < 1e-7
+
+
+def test_a_kink_within_the_step_passes(net_class):
+    net = net_class([1, 1, 1], "relu", "identity", bias=False, dtype="float64", seed=0)
+    net.parameters[:] = [1e-5, 1.0]
+    X = np.ones((1, 1))
+    assert check_gradients(net, X, [[2.0]]) < 1e-7
+
+
+def test_float32_passes_to_two_digits(net_class):
+    net = net_class([3, 5, 2], "tanh", "softmax", "cross_entropy", dtype="float32", seed=0)
+    X, Y, _ = draw(net)
+    assert check_gradients(net, X, Y) < 1e-2
+
+
+class WrongNet(chainrule.reference.Net):
+    """A net with an error in one entry of its gradients."""
+
+    entry, factor = 0, 1.0
+
+    def backward(self, Y, sample_weight=None):
+        loss = super().backward(Y, sample_weight)
+        self.gradients[self.entry] *= self.factor
+        return loss
+
+
+@pytest.mark.parametrize("hidden", ["tanh", "relu"])
+@pytest.mark.parametrize("factor", [1 + 1e-5, 1.5, 0.0, -1.0, np.nan, np.inf])
+def test_an_error_in_any_entry_is_caught(hidden, factor):
+    net = WrongNet([3, 4, 2], hidden, "identity", dtype="float64", seed=1)
+    X, Y, _ = draw(net)
+    for entry in range(net.parameters.size):
+        net.entry, net.factor = entry, 1.0
+        assert check_gradients(net, X, Y) < 1e-7
+        net.factor = factor
+        assert check_gradients(net, X, Y) > 1e-7
+
+
+def test_a_gross_error_is_caught_in_float32():
+    net = WrongNet([3, 4, 2], "tanh", "identity", dtype="float32", seed=1)
+    X, Y, _ = draw(net)
+    net.step(X, Y, "sgd")
+    net.entry, net.factor = int(np.abs(net.gradients).argmax()), 1.5
+    assert check_gradients(net, X, Y) > 1e-1
+
+
+def test_parameters_are_restored_to_the_bit(net_class):
+    net = net_class([3, 4, 2], dtype="float32", seed=2)
+    X, Y, _ = draw(net)
+    before = net.parameters.tobytes()
+    check_gradients(net, X, Y)
+    assert net.parameters.tobytes() == before
+
+
+def test_parameters_are_restored_when_an_error_passes():
+    class FailingNet(chainrule.reference.Net):
+        calls = 0
+
+        def loss(self, X, Y, sample_weight=None):
+            self.calls += 1
+            if self.calls == 10:
+                raise KeyboardInterrupt
+            return super().loss(X, Y, sample_weight)
+
+    net = FailingNet([3, 4, 2], seed=2)
+    X, Y, _ = draw(net)
+    before = net.parameters.tobytes()
+    with pytest.raises(KeyboardInterrupt):
+        check_gradients(net, X, Y)
+    assert net.calls == 10
+    assert net.parameters.tobytes() == before
+
+
+@pytest.mark.parametrize("eps", [0.0, -1e-3, np.nan, np.inf])
+def test_a_step_that_is_not_positive_is_refused(eps):
+    net = chainrule.reference.Net([3, 1], seed=0)
+    with pytest.raises(ValueError, match="eps"):
+        check_gradients(net, np.ones((2, 3)), np.ones((2, 1)), eps=eps)
+
+
+def test_wrong_input_is_refused(net_class):
+    net = net_class([3, 4, 2], seed=0)
+    with pytest.raises(ValueError, match=r"4.*3"):
+        check_gradients(net, np.ones((2, 4)), np.ones((2, 2)))
