@@ -17,6 +17,13 @@ Vector = list[float]
 Matrix = list[list[float]]
 
 
+def assert_close(actual, expected, tolerance=1e-12):
+    """The largest difference is at most `tolerance` of the largest number: what cancels in a sum is not resolved."""
+    actual, expected = np.asarray(actual), np.asarray(expected)
+    assert actual.shape == expected.shape
+    assert np.abs(actual - expected).max(initial=0) <= tolerance * np.abs(expected).max(initial=0)
+
+
 @dataclass
 class Answer:
     """Everything one pass computes, by layer from the first; the lists of biases may be empty."""

@@ -6,6 +6,7 @@ import hashlib
 
 import numpy as np
 import pytest
+
 from chainrule.datasets import DATASETS, load_auto_mpg, load_penguins
 from chainrule.tables import infer_task, read_table
 

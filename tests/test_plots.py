@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+
 from chainrule.history import History
 from chainrule.plots import plot_history
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from chainrule import Adam, Net
 from chainrule.datasets import load_auto_mpg, load_penguins
 from chainrule.tables import split_rows

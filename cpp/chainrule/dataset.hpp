@@ -10,8 +10,8 @@
 namespace chainrule {
 
 struct Dataset {
-  Rows x;                       // (rows, features)
-  Rows y;                       // (rows, outputs) values, or (rows, 1) class indices where y_is_labels
+  Rows x;  // (rows, features)
+  Rows y;  // (rows, outputs) values, or (rows, 1) class indices where y_is_labels
   bool y_is_labels = false;
   std::optional<Rows> weights;  // (rows, 1)
 };

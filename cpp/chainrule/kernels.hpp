@@ -54,8 +54,8 @@ struct Kernels {
 
   // Returns sum_i weight_i loss_i; where delta is not null, stores scale * weight_i * dloss_i/dlogits.
   double (*loss)(Loss loss, Activation output, T* delta, std::ptrdiff_t delta_stride, const T* logits,
-                 std::ptrdiff_t logits_stride, const T* yhat, std::ptrdiff_t yhat_stride,
-                 Targets<T> targets, double scale, std::size_t rows, std::size_t outputs);
+                 std::ptrdiff_t logits_stride, const T* yhat, std::ptrdiff_t yhat_stride, Targets<T> targets,
+                 double scale, std::size_t rows, std::size_t outputs);
 
   // wt (columns, padded rows) = w (rows, columns) transposed.
   void (*transpose)(T* wt, const T* w, std::size_t rows, std::size_t columns);

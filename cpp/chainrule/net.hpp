@@ -1,5 +1,6 @@
 // A multilayer perceptron: its layers, and the arenas that hold its parameters and gradients.
-// It knows where its numbers are; the passes (passes.hpp) and update rules (update.hpp) know what to do with them.
+// It knows where its numbers are; the passes (passes.hpp) and update rules (update.hpp) know what to do with
+// them.
 #pragma once
 
 #include <cstddef>
@@ -47,7 +48,9 @@ class Net {
   std::size_t weight_count() const { return weight_count_; }
 
   const T* weights(const Layer& layer) const { return parameters_.data() + layer.weights; }
-  const T* biases(const Layer& layer) const { return config_.bias ? parameters_.data() + layer.biases : nullptr; }
+  const T* biases(const Layer& layer) const {
+    return config_.bias ? parameters_.data() + layer.biases : nullptr;
+  }
   T* weight_gradients(const Layer& layer) { return gradients_.data() + layer.weights; }
   T* bias_gradients(const Layer& layer) { return config_.bias ? gradients_.data() + layer.biases : nullptr; }
 

@@ -39,8 +39,8 @@ void forward(Workspace<T>& space, const Net<T>& net, const Block<T>& block, std:
     const bool last = l + 1 == net.layers().size();
     const Plane<T> a = space.activations(l).from_row(first);
     const Plane<T> h = last ? space.logits().from_row(first) : a;
-    kernel.affine(h.data, h.stride, x, x_stride, net.weights(layer), net.biases(layer), block.rows, layer.fan_in,
-                  layer.fan_out);
+    kernel.affine(h.data, h.stride, x, x_stride, net.weights(layer), net.biases(layer), block.rows,
+                  layer.fan_in, layer.fan_out);
     kernel.activate(layer.activation, a.data, a.stride, h.data, h.stride, block.rows, layer.fan_out);
     x = a.data;
     x_stride = a.stride;
@@ -68,8 +68,8 @@ double output_loss(const Workspace<T>& space, const Net<T>& net, const Block<T>&
   const Plane<T> delta = with_delta ? space.deltas(last).from_row(first) : Plane<T>{};
   const Plane<T> logits = space.logits().from_row(first);
   const Plane<T> yhat = space.activations(last).from_row(first);
-  return kernels<T>().loss(net.loss(), net.output(), delta.data, delta.stride, logits.data, logits.stride, yhat.data,
-                           yhat.stride, block.targets, scale, block.rows, net.outputs());
+  return kernels<T>().loss(net.loss(), net.output(), delta.data, delta.stride, logits.data, logits.stride,
+                           yhat.data, yhat.stride, block.targets, scale, block.rows, net.outputs());
 }
 
 }  // namespace
@@ -87,15 +87,15 @@ double backward(Workspace<T>& space, Net<T>& net, const Block<T>& block, double 
     const Layer& layer = net.layers()[l];
     const Plane<T> delta = space.deltas(l).from_row(first);
     const Plane<T> below = l == 0 ? Plane<T>{} : space.activations(l - 1).from_row(first);
-    kernel.backward_weights(net.weight_gradients(layer), net.bias_gradients(layer), l == 0 ? block.x : below.data,
-                            l == 0 ? block.x_stride : below.stride, delta.data, delta.stride, block.rows,
-                            layer.fan_in, layer.fan_out);
+    kernel.backward_weights(net.weight_gradients(layer), net.bias_gradients(layer),
+                            l == 0 ? block.x : below.data, l == 0 ? block.x_stride : below.stride, delta.data,
+                            delta.stride, block.rows, layer.fan_in, layer.fan_out);
     if (l == 0) break;
     const Plane<T> delta_below = space.deltas(l - 1).from_row(first);
     kernel.backward_input(delta_below.data, delta_below.stride, delta.data, delta.stride,
                           space.transposed_weights(l), block.rows, layer.fan_in, layer.fan_out);
-    kernel.activation_backward(net.layers()[l - 1].activation, delta_below.data, delta_below.stride, below.data,
-                               below.stride, block.rows, layer.fan_in);
+    kernel.activation_backward(net.layers()[l - 1].activation, delta_below.data, delta_below.stride,
+                               below.data, below.stride, block.rows, layer.fan_in);
   }
   return total;
 }
@@ -135,13 +135,14 @@ void predict(T* y, std::ptrdiff_t y_stride, const Net<T>& net, const Rows& x) {
   });
 }
 
-#define CHAINRULE_INSTANTIATE(T)                                                           \
-  template class Workspace<T>;                                                             \
-  template void forward(Workspace<T>&, const Net<T>&, const Block<T>&, std::size_t);       \
-  template void preactivations(Workspace<T>&, const Workspace<T>&, const Net<T>&, const Block<T>&, std::size_t); \
-  template double loss(const Workspace<T>&, const Net<T>&, const Block<T>&, std::size_t);  \
-  template double backward(Workspace<T>&, Net<T>&, const Block<T>&, double, std::size_t);  \
-  template void transpose_weights(Workspace<T>&, const Net<T>&);                           \
+#define CHAINRULE_INSTANTIATE(T)                                                                   \
+  template class Workspace<T>;                                                                     \
+  template void forward(Workspace<T>&, const Net<T>&, const Block<T>&, std::size_t);               \
+  template void preactivations(Workspace<T>&, const Workspace<T>&, const Net<T>&, const Block<T>&, \
+                               std::size_t);                                                       \
+  template double loss(const Workspace<T>&, const Net<T>&, const Block<T>&, std::size_t);          \
+  template double backward(Workspace<T>&, Net<T>&, const Block<T>&, double, std::size_t);          \
+  template void transpose_weights(Workspace<T>&, const Net<T>&);                                   \
   template void predict(T*, std::ptrdiff_t, const Net<T>&, const Rows&);
 CHAINRULE_INSTANTIATE(float)
 CHAINRULE_INSTANTIATE(double)

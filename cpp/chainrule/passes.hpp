@@ -45,8 +45,8 @@ class Workspace {
 template <class T>
 void forward(Workspace<T>& space, const Net<T>& net, const Block<T>& block, std::size_t first = 0);
 
-// Fills the activations of `into` with the preactivations behind those of `space`, which keeps hidden activations
-// only: they are computed again.
+// Fills the activations of `into` with the preactivations behind those of `space`, which keeps hidden
+// activations only: they are computed again.
 template <class T>
 void preactivations(Workspace<T>& into, const Workspace<T>& space, const Net<T>& net, const Block<T>& block,
                     std::size_t first = 0);

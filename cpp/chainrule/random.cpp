@@ -27,10 +27,9 @@ void Philox::refill() {
   for (int round = 0; round < rounds; ++round, key0 += weyl0, key1 += weyl1) {
     const Uint128 product0 = Uint128{multiplier0} * block_[0];
     const Uint128 product1 = Uint128{multiplier1} * block_[2];
-    block_ = {static_cast<std::uint64_t>(product1 >> 64) ^ block_[1] ^ key0,
-              static_cast<std::uint64_t>(product1),
-              static_cast<std::uint64_t>(product0 >> 64) ^ block_[3] ^ key1,
-              static_cast<std::uint64_t>(product0)};
+    block_ = {
+        static_cast<std::uint64_t>(product1 >> 64) ^ block_[1] ^ key0, static_cast<std::uint64_t>(product1),
+        static_cast<std::uint64_t>(product0 >> 64) ^ block_[3] ^ key1, static_cast<std::uint64_t>(product0)};
   }
   used_ = 0;
 }
@@ -62,7 +61,8 @@ void Permutation::read(std::uint64_t* rows, std::size_t first, std::size_t count
       rows[i] = list_[first + i];
       continue;
     }
-    // Following the cycle until it re-enters [0, size) keeps the map a permutation; at most 2 steps on average.
+    // Following the cycle until it re-enters [0, size) keeps the map a permutation; at most 2 steps on
+    // average.
     std::uint64_t row = encrypt(first + i);
     while (row >= size_) row = encrypt(row);
     rows[i] = row;

@@ -27,17 +27,28 @@ template <class Work>
 auto with_type(ScalarType type, Work work) {
   switch (type) {
     case ScalarType::boolean:
-    case ScalarType::uint8: return work(std::uint8_t{});
-    case ScalarType::int8: return work(std::int8_t{});
-    case ScalarType::int16: return work(std::int16_t{});
-    case ScalarType::int32: return work(std::int32_t{});
-    case ScalarType::int64: return work(std::int64_t{});
-    case ScalarType::uint16: return work(std::uint16_t{});
-    case ScalarType::uint32: return work(std::uint32_t{});
-    case ScalarType::uint64: return work(std::uint64_t{});
-    case ScalarType::float16: return work(Half{});
-    case ScalarType::float32: return work(float{});
-    case ScalarType::float64: break;
+    case ScalarType::uint8:
+      return work(std::uint8_t{});
+    case ScalarType::int8:
+      return work(std::int8_t{});
+    case ScalarType::int16:
+      return work(std::int16_t{});
+    case ScalarType::int32:
+      return work(std::int32_t{});
+    case ScalarType::int64:
+      return work(std::int64_t{});
+    case ScalarType::uint16:
+      return work(std::uint16_t{});
+    case ScalarType::uint32:
+      return work(std::uint32_t{});
+    case ScalarType::uint64:
+      return work(std::uint64_t{});
+    case ScalarType::float16:
+      return work(Half{});
+    case ScalarType::float32:
+      return work(float{});
+    case ScalarType::float64:
+      break;
   }
   return work(double{});
 }
@@ -81,7 +92,8 @@ void gather(Out* out, std::size_t stride, const Rows& source, const RowRange& ra
       if (packed && std::is_same_v<In, Out>) {
         std::memcpy(to, from, source.columns * sizeof(Out));
       } else if (packed) {  // a constant step, so that the cast is vectorised
-        for (std::size_t j = 0; j < source.columns; ++j) to[j] = convert<Out>(load<In>(from + j * sizeof(In)));
+        for (std::size_t j = 0; j < source.columns; ++j)
+          to[j] = convert<Out>(load<In>(from + j * sizeof(In)));
       } else {
         for (std::size_t j = 0; j < source.columns; ++j, from += source.column_stride) {
           to[j] = convert<Out>(load<In>(from));
@@ -104,7 +116,8 @@ const T* in_place(const Rows& source, const RowRange& range, std::ptrdiff_t& str
   return reinterpret_cast<const T*>(first);
 }
 
-std::optional<std::pair<std::size_t, std::size_t>> first_outside(const Rows& source, double low, double high) {
+std::optional<std::pair<std::size_t, std::size_t>> first_outside(const Rows& source, double low,
+                                                                 double high) {
   return with_type(source.type, [&]<class In>(In) -> std::optional<std::pair<std::size_t, std::size_t>> {
     const auto outside = [&](const std::byte* from) {
       const double value = as_double(load<In>(from));

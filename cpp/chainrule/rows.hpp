@@ -11,7 +11,20 @@
 
 namespace chainrule {
 
-enum class ScalarType { boolean, int8, int16, int32, int64, uint8, uint16, uint32, uint64, float16, float32, float64 };
+enum class ScalarType {
+  boolean,
+  int8,
+  int16,
+  int32,
+  int64,
+  uint8,
+  uint16,
+  uint32,
+  uint64,
+  float16,
+  float32,
+  float64
+};
 
 struct Rows {
   const std::byte* data = nullptr;

@@ -66,7 +66,8 @@ Trainer<T>::Trainer(Net<T>& net, OptimizerState<T>& state, const Dataset& traini
 
 template <class T>
 bool Trainer<T>::poll() {
-  // Reading the clock costs as much as a step of the smallest nets, so it is read once per millisecond or so of work.
+  // Reading the clock costs as much as a step of the smallest nets, so it is read once per millisecond or so
+  // of work.
   constexpr double work_between_clocks = 2e6;  // floating-point operations
   constexpr double seconds_between_polls = 0.02;
   work_since_poll_ += work_per_step_;
@@ -99,8 +100,6 @@ std::optional<LossSum> Trainer<T>::run_epoch(std::uint64_t epoch) {
 
 template <class T>
 Stop Trainer<T>::run(std::size_t epochs, std::uint64_t& epoch) {
-  losses_.reserve(losses_.size() + epochs);
-  validation_losses_.reserve(losses_.size() + epochs);
   for (std::size_t e = 0; e < epochs; ++e) {
     const std::optional<LossSum> sum = run_epoch(epoch);
     if (!sum) return Stop::interrupted;
@@ -120,8 +119,8 @@ template <class T>
 Stop Trainer<T>::judge(double loss) {
   if (options_.patience == 0) {
     const std::size_t epochs = losses_.size();
-    const bool settled = options_.tol > 0 && epochs > 1 &&
-                         std::abs(losses_[epochs - 1] - losses_[epochs - 2]) <= options_.tol;
+    const bool settled =
+        options_.tol > 0 && epochs > 1 && std::abs(losses_[epochs - 1] - losses_[epochs - 2]) <= options_.tol;
     return settled ? Stop::converged : Stop::none;
   }
   if (loss < best_loss_ - options_.tol) {

@@ -21,7 +21,8 @@ class Stepper {
 
   // Fills the net's gradients from the batch, and returns the sum of its losses.
   LossSum gradient(const Dataset& data, const Batch& batch);
-  // Then moves the parameters. Throws Divergence, changing no parameter, if the loss or gradient is not finite.
+  // Then moves the parameters. Throws Divergence, changing no parameter, if the loss or gradient is not
+  // finite.
   LossSum step(const Dataset& data, const Batch& batch, OptimizerState<T>& state, const Optimizer& optimizer,
                double l2);
 
@@ -51,8 +52,9 @@ template <class T>
 class Trainer {
  public:
   // `interrupted` is asked a few dozen times a second whether to stop.
-  Trainer(Net<T>& net, OptimizerState<T>& state, const Dataset& training, const std::optional<Dataset>& validation,
-          const FitOptions& options, std::function<bool()> interrupted);
+  Trainer(Net<T>& net, OptimizerState<T>& state, const Dataset& training,
+          const std::optional<Dataset>& validation, const FitOptions& options,
+          std::function<bool()> interrupted);
 
   // Runs up to `epochs` more epochs, appending each one's losses. `epoch` is the net's lifetime count, which
   // chooses the order of the rows. Throws Divergence.

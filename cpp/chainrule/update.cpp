@@ -7,8 +7,10 @@ namespace {
 
 std::size_t slots_of(const Optimizer& optimizer) {
   switch (optimizer.rule) {
-    case Rule::sgd: return optimizer.momentum == 0 ? 0 : 1;
-    case Rule::adam: break;
+    case Rule::sgd:
+      return optimizer.momentum == 0 ? 0 : 1;
+    case Rule::adam:
+      break;
   }
   return 2;
 }
@@ -51,7 +53,9 @@ void OptimizerState<T>::step(Net<T>& net, const Optimizer& optimizer) {
       finite = kernel.adam(w, g, slot, slot + padded<T>(count), optimizer, steps_, count);
       break;
   }
-  if (!finite) throw Divergence("the update overflows");
+  if (finite) return;
+  reset();  // its moments may be infinite, and would spoil every later step
+  throw Divergence("the update overflows");
 }
 
 template class OptimizerState<float>;

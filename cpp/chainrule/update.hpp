@@ -19,7 +19,7 @@ class OptimizerState {
  public:
   // Moves the net's parameters by its gradients. The state starts afresh when the rule is another.
   // Throws Divergence, changing nothing, if a gradient is not finite; if a parameter would overflow, it keeps
-  // its last finite value and the same is thrown.
+  // its last finite value, the state starts afresh and the same is thrown.
   void step(Net<T>& net, const Optimizer& optimizer);
 
   void reset() { *this = {}; }

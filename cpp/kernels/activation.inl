@@ -64,7 +64,8 @@ template <class T>
 void activate(Activation activation, T* a, std::ptrdiff_t a_stride, const T* h, std::ptrdiff_t h_stride,
               std::size_t rows, std::size_t columns) {
   if (activation == Activation::identity && a == h) return;
-  for (std::size_t i = 0; i < rows; ++i, a += a_stride, h += h_stride) activate_row(activation, a, h, columns);
+  for (std::size_t i = 0; i < rows; ++i, a += a_stride, h += h_stride)
+    activate_row(activation, a, h, columns);
 }
 
 template <class T>

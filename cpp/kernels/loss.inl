@@ -1,5 +1,6 @@
 // The losses, a row at a time: its value, and its derivative with respect to the logits.
-// log_loss and cross_entropy are taken from the logits, so that they stay finite where a probability rounds to 0 or 1.
+// log_loss and cross_entropy are taken from the logits, so that they stay finite where a probability rounds
+// to 0 or 1.
 
 namespace chainrule {
 namespace {
@@ -27,7 +28,8 @@ T squared_error(T* delta, const LossRow<T>& row, Activation output, T factor) {
   return loss;
 }
 
-// -sum_j (y_j log yhat_j + (1 - y_j) log(1 - yhat_j)), yhat = sigmoid(o): sum_j max(o, 0) - o y + log(1 + exp(-|o|)).
+// -sum_j (y_j log yhat_j + (1 - y_j) log(1 - yhat_j)), yhat = sigmoid(o): sum_j max(o, 0) - o y + log(1 +
+// exp(-|o|)).
 template <class T>
 T log_loss(T* delta, const LossRow<T>& row) {
   T loss = 0;
@@ -64,10 +66,14 @@ T cross_entropy(T* delta, const LossRow<T>& row) {
 template <class T>
 T row_loss(Loss loss, Activation output, T* delta, const LossRow<T>& row) {
   switch (loss) {
-    case Loss::squared_error: return squared_error(delta, row, output, T(1));
-    case Loss::half_squared_error: return squared_error(delta, row, output, T(0.5));
-    case Loss::log_loss: return log_loss(delta, row);
-    case Loss::cross_entropy: break;
+    case Loss::squared_error:
+      return squared_error(delta, row, output, T(1));
+    case Loss::half_squared_error:
+      return squared_error(delta, row, output, T(0.5));
+    case Loss::log_loss:
+      return log_loss(delta, row);
+    case Loss::cross_entropy:
+      break;
   }
   return cross_entropy(delta, row);
 }

@@ -56,12 +56,18 @@ Tile<T> tile_of(std::size_t vectors) {
 template <class T>
 Tile<T> tile_of(std::size_t rows, std::size_t vectors) {
   switch (rows) {
-    case 1: return tile_of<T, 1>(vectors);
-    case 2: return tile_of<T, 2>(vectors);
-    case 3: return tile_of<T, 3>(vectors);
-    case 4: return tile_of<T, 4>(vectors);
-    case 5: return tile_of<T, 5>(vectors);
-    default: return tile_of<T, kTileRows>(vectors);
+    case 1:
+      return tile_of<T, 1>(vectors);
+    case 2:
+      return tile_of<T, 2>(vectors);
+    case 3:
+      return tile_of<T, 3>(vectors);
+    case 4:
+      return tile_of<T, 4>(vectors);
+    case 5:
+      return tile_of<T, 5>(vectors);
+    default:
+      return tile_of<T, kTileRows>(vectors);
   }
 }
 
@@ -76,9 +82,9 @@ void multiply(T* c, std::ptrdiff_t c_stride, const T* a, std::ptrdiff_t a_row, s
     const std::size_t vectors = (wide + kLanes<T> - 1) / kLanes<T>;
     for (std::size_t i = 0; i < rows; i += kTileRows) {
       const std::size_t tall = rows - i < kTileRows ? rows - i : kTileRows;
-      tile_of<T>(tall, vectors)(c + i * c_stride + j, c_stride, a + static_cast<std::ptrdiff_t>(i) * a_row, a_row,
-                                a_step, b + j, b_stride, start == nullptr ? nullptr : start + j, accumulate,
-                                depth, wide);
+      tile_of<T>(tall, vectors)(c + i * c_stride + j, c_stride, a + static_cast<std::ptrdiff_t>(i) * a_row,
+                                a_row, a_step, b + j, b_stride, start == nullptr ? nullptr : start + j,
+                                accumulate, depth, wide);
     }
   }
 }
@@ -86,21 +92,23 @@ void multiply(T* c, std::ptrdiff_t c_stride, const T* a, std::ptrdiff_t a_row, s
 template <class T>
 void affine(T* y, std::ptrdiff_t y_stride, const T* x, std::ptrdiff_t x_stride, const T* w, const T* bias,
             std::size_t rows, std::size_t fan_in, std::size_t fan_out) {
-  multiply(y, y_stride, x, x_stride, 1, w, static_cast<std::ptrdiff_t>(fan_out), bias, false, rows, fan_in, fan_out);
+  multiply(y, y_stride, x, x_stride, 1, w, static_cast<std::ptrdiff_t>(fan_out), bias, false, rows, fan_in,
+           fan_out);
 }
 
 template <class T>
 void backward_input(T* dx, std::ptrdiff_t dx_stride, const T* delta, std::ptrdiff_t delta_stride,
                     const T* w_transposed, std::size_t rows, std::size_t fan_in, std::size_t fan_out) {
-  multiply<T>(dx, dx_stride, delta, delta_stride, 1, w_transposed, static_cast<std::ptrdiff_t>(padded<T>(fan_in)),
-              nullptr, false, rows, fan_out, fan_in);
+  multiply<T>(dx, dx_stride, delta, delta_stride, 1, w_transposed,
+              static_cast<std::ptrdiff_t>(padded<T>(fan_in)), nullptr, false, rows, fan_out, fan_in);
 }
 
 template <class T>
 void backward_weights(T* dw, T* dbias, const T* x, std::ptrdiff_t x_stride, const T* delta,
-                      std::ptrdiff_t delta_stride, std::size_t rows, std::size_t fan_in, std::size_t fan_out) {
-  multiply<T>(dw, static_cast<std::ptrdiff_t>(fan_out), x, 1, x_stride, delta, delta_stride, nullptr, true, fan_in,
-              rows, fan_out);
+                      std::ptrdiff_t delta_stride, std::size_t rows, std::size_t fan_in,
+                      std::size_t fan_out) {
+  multiply<T>(dw, static_cast<std::ptrdiff_t>(fan_out), x, 1, x_stride, delta, delta_stride, nullptr, true,
+              fan_in, rows, fan_out);
   if (dbias == nullptr) return;
   // The bias is the weight of an input that is always one: a row of ones, read again at each step.
   const T one = 1;

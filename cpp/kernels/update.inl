@@ -27,7 +27,8 @@ bool sgd(T* __restrict w, const T* __restrict g, T* __restrict velocity, const O
   const T momentum = static_cast<T>(optimizer.momentum);
   int overflowed = 0;
   if (velocity == nullptr) {
-    for (std::size_t i = 0; i < size; ++i) overflowed |= assign_if_finite(w[i], multiply_add(-lr, g[i], w[i]));
+    for (std::size_t i = 0; i < size; ++i)
+      overflowed |= assign_if_finite(w[i], multiply_add(-lr, g[i], w[i]));
     return overflowed == 0;
   }
   for (std::size_t i = 0; i < size; ++i) {
@@ -38,8 +39,8 @@ bool sgd(T* __restrict w, const T* __restrict g, T* __restrict velocity, const O
 }
 
 template <class T>
-bool adam(T* __restrict w, const T* __restrict g, T* __restrict m, T* __restrict v, const Optimizer& optimizer,
-          std::uint64_t t, std::size_t size) {
+bool adam(T* __restrict w, const T* __restrict g, T* __restrict m, T* __restrict v,
+          const Optimizer& optimizer, std::uint64_t t, std::size_t size) {
   const double steps = static_cast<double>(t);
   const T beta1 = static_cast<T>(optimizer.beta1), beta2 = static_cast<T>(optimizer.beta2);
   const T rate = static_cast<T>(optimizer.lr / (1 - __builtin_pow(optimizer.beta1, steps)));
@@ -51,7 +52,7 @@ bool adam(T* __restrict w, const T* __restrict g, T* __restrict m, T* __restrict
     m[i] = multiply_add(beta1, m[i], fresh1 * g[i]);
     v[i] = multiply_add(beta2, v[i], fresh2 * g[i] * g[i]);
     const T root = multiply_add(square_root(v[i]), root_correction, epsilon);
-    overflowed |= assign_if_finite(w[i], w[i] - rate * m[i] / root);
+    overflowed |= assign_if_finite(w[i], w[i] - rate * m[i] / root) | !(root - root == 0);
   }
   return overflowed == 0;
 }

@@ -48,7 +48,8 @@ inline void store(T* to, Vec<T> v) {
 
 template <class T>
 inline Vec<T> broadcast(T value) {
-  return Vec<T>{} + value;
+  return value -
+         Vec<T>{};  // folds to a broadcast from memory; Vec<T>{} + value would not, for value may be -0
 }
 
 // Scalar multiply-add: fused where the vector one is, so that lanes and remainders agree.
@@ -68,7 +69,9 @@ inline T multiply_add(T a, T b, T c) {
 #if defined(__AVX512F__)
 
 inline Vec<float> multiply_add(Vec<float> a, Vec<float> b, Vec<float> c) { return _mm512_fmadd_ps(a, b, c); }
-inline Vec<double> multiply_add(Vec<double> a, Vec<double> b, Vec<double> c) { return _mm512_fmadd_pd(a, b, c); }
+inline Vec<double> multiply_add(Vec<double> a, Vec<double> b, Vec<double> c) {
+  return _mm512_fmadd_pd(a, b, c);
+}
 inline void store_first(float* to, Vec<float> v, std::size_t count) {
   _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1u << count) - 1), v);
 }
@@ -79,7 +82,9 @@ inline void store_first(double* to, Vec<double> v, std::size_t count) {
 #elif defined(__AVX2__)
 
 inline Vec<float> multiply_add(Vec<float> a, Vec<float> b, Vec<float> c) { return _mm256_fmadd_ps(a, b, c); }
-inline Vec<double> multiply_add(Vec<double> a, Vec<double> b, Vec<double> c) { return _mm256_fmadd_pd(a, b, c); }
+inline Vec<double> multiply_add(Vec<double> a, Vec<double> b, Vec<double> c) {
+  return _mm256_fmadd_pd(a, b, c);
+}
 inline void store_first(float* to, Vec<float> v, std::size_t count) {
   const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
   _mm256_maskstore_ps(to, _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), lane), v);

@@ -8,39 +8,60 @@ namespace {
 
 std::string shape_text(const py::array& array) { return py::str(array.attr("shape")); }
 
+bool is_masked(const py::object& given) { return py::hasattr(given, "filled") && py::hasattr(given, "mask"); }
+
 py::array as_array(const py::object& given, const std::string& name) {
   const bool plain = Py_TYPE(given.ptr()) == py::detail::npy_api::get().PyArray_Type_;
   if (plain) return py::reinterpret_borrow<py::array>(given);
-  if (py::hasattr(given, "filled") && py::hasattr(given, "mask")) {
+  if (is_masked(given)) {
     throw py::type_error(name + " is a masked array; fill or drop its masked values first");
   }
-  return py::module_::import("numpy").attr("asarray")(given);
+  try {
+    return py::module_::import("numpy").attr("asarray")(given);
+  } catch (py::error_already_set& error) {
+    if (!error.matches(PyExc_ValueError) && !error.matches(PyExc_TypeError)) throw;
+    const py::object type = error.type();
+    py::raise_from(error, type.ptr(), (name + " cannot be read as an array of numbers").c_str());
+    throw py::error_already_set();
+  }
 }
 
 std::optional<ScalarType> scalar_type(const py::dtype& dtype) {
   switch (dtype.kind()) {
-    case 'b': return ScalarType::boolean;
+    case 'b':
+      return ScalarType::boolean;
     case 'i':
       switch (dtype.itemsize()) {
-        case 1: return ScalarType::int8;
-        case 2: return ScalarType::int16;
-        case 4: return ScalarType::int32;
-        case 8: return ScalarType::int64;
+        case 1:
+          return ScalarType::int8;
+        case 2:
+          return ScalarType::int16;
+        case 4:
+          return ScalarType::int32;
+        case 8:
+          return ScalarType::int64;
       }
       break;
     case 'u':
       switch (dtype.itemsize()) {
-        case 1: return ScalarType::uint8;
-        case 2: return ScalarType::uint16;
-        case 4: return ScalarType::uint32;
-        case 8: return ScalarType::uint64;
+        case 1:
+          return ScalarType::uint8;
+        case 2:
+          return ScalarType::uint16;
+        case 4:
+          return ScalarType::uint32;
+        case 8:
+          return ScalarType::uint64;
       }
       break;
     case 'f':
       switch (dtype.itemsize()) {
-        case 2: return ScalarType::float16;
-        case 4: return ScalarType::float32;
-        case 8: return ScalarType::float64;
+        case 2:
+          return ScalarType::float16;
+        case 4:
+          return ScalarType::float32;
+        case 8:
+          return ScalarType::float64;
       }
       break;
   }
@@ -93,21 +114,29 @@ auto without_gil(const Rows& rows, Check check) {
   return check();
 }
 
-std::string position(const std::pair<std::size_t, std::size_t>& at) {
-  return " at row " + std::to_string(at.first) + ", column " + std::to_string(at.second);
+std::string value_text(const Rows& rows, const std::pair<std::size_t, std::size_t>& at) {
+  Rows element = rows;
+  element.data += static_cast<std::ptrdiff_t>(at.first) * rows.row_stride +
+                  static_cast<std::ptrdiff_t>(at.second) * rows.column_stride;
+  element.columns = 1;
+  double value;
+  gather(&value, 1, element, {0, 1, nullptr});
+  return std::string(py::repr(py::float_(value))) + " at row " + std::to_string(at.first) + ", column " +
+         std::to_string(at.second);
 }
 
 template <class T>
 void check_finite(const Rows& rows, const std::string& name) {
   const auto bad = without_gil(rows, [&] { return first_nonfinite<T>(rows); });
   if (!bad) return;
-  throw py::value_error(name + " must be finite" + (sizeof(T) == 4 ? " as float32" : "") +
-                        "; it is NaN, infinite or too large" + position(*bad));
+  throw py::value_error(name + " must be finite" + (sizeof(T) == 4 ? " as float32" : "") + "; it is " +
+                        value_text(rows, *bad));
 }
 
-void check_range(const Rows& rows, const std::string& name, double low, double high, const std::string& what) {
+void check_range(const Rows& rows, const std::string& name, double low, double high,
+                 const std::string& what) {
   const auto bad = without_gil(rows, [&] { return first_outside(rows, low, high); });
-  if (bad) throw py::value_error(name + " must be " + what + "; it is not" + position(*bad));
+  if (bad) throw py::value_error(name + " must be " + what + "; it is " + value_text(rows, *bad));
 }
 
 bool is_integer(ScalarType type) {
@@ -132,7 +161,8 @@ bool reads_as_labels(const py::array& y, Loss loss) {
 }
 
 template <class T>
-Input read_y(const Net<T>& net, std::size_t rows, const py::object& given, const std::string& name, bool& labels) {
+Input read_y(const Net<T>& net, std::size_t rows, const py::object& given, const std::string& name,
+             bool& labels) {
   const py::array array = as_array(given, name);
   labels = reads_as_labels(array, net.loss());
   const std::size_t columns = labels ? 1 : net.outputs();
@@ -140,15 +170,17 @@ Input read_y(const Net<T>& net, std::size_t rows, const py::object& given, const
   const bool vector = array.ndim() == 1 && columns == 1;
   if (!(matrix || vector) || static_cast<std::size_t>(array.shape(0)) != rows) {
     const std::string n = std::to_string(rows), o = std::to_string(net.outputs());
-    const std::string allowed = net.loss() == Loss::cross_entropy ? "(" + n + ",) class indices or (" + n + ", " + o + ")"
-                                : net.outputs() == 1              ? "(" + n + ", 1) or (" + n + ",)"
-                                                                  : "(" + n + ", " + o + ")";
+    const std::string allowed = net.loss() == Loss::cross_entropy
+                                    ? "(" + n + ",) class indices or (" + n + ", " + o + ")"
+                                : net.outputs() == 1 ? "(" + n + ", 1) or (" + n + ",)"
+                                                     : "(" + n + ", " + o + ")";
     throw py::value_error(name + " has shape " + shape_text(array) + "; expected " + allowed);
   }
   Input y = view(array, name, false);
   if (labels) {
     if (!is_integer(y.rows.type)) {
-      throw py::type_error(name + " must hold integer class indices, or one probability per class; it has dtype " +
+      throw py::type_error(name +
+                           " must hold integer class indices, or one probability per class; it has dtype " +
                            std::string(py::str(array.dtype())));
     }
     const std::string last = std::to_string(net.outputs() - 1);
@@ -167,12 +199,15 @@ std::optional<Input> read_weights(std::size_t rows, const py::object& given, con
   if (given.is_none()) return std::nullopt;
   const py::array array = as_array(given, name);
   if (array.ndim() != 1 || static_cast<std::size_t>(array.shape(0)) != rows) {
-    throw py::value_error(name + " has shape " + shape_text(array) + "; expected (" + std::to_string(rows) + ",)");
+    throw py::value_error(name + " has shape " + shape_text(array) + "; expected (" + std::to_string(rows) +
+                          ",)");
   }
   Input weights = view(array, name, false);
   check_finite<T>(weights.rows, name);
   check_range(weights.rows, name, 0, std::numeric_limits<double>::max(), "at least 0");
-  if (!first_outside(weights.rows, 0, 0)) throw py::value_error(name + " must not be zero for every row");
+  constexpr double becomes_zero = static_cast<double>(std::numeric_limits<T>::denorm_min()) / 2;
+  if (!first_outside(weights.rows, 0, becomes_zero))
+    throw py::value_error(name + " must not be zero for every row");
   return weights;
 }
 
@@ -190,8 +225,8 @@ template <class T>
 Input read_features(const py::object& x, const char* name, std::size_t features, bool vector_is_row) {
   const py::array array = as_array(x, name);
   if (array.ndim() != 2 && !(array.ndim() == 1 && vector_is_row)) {
-    throw py::value_error(std::string(name) + " must be a matrix of shape (rows, " + std::to_string(features) +
-                          "); it has shape " + shape_text(array));
+    throw py::value_error(std::string(name) + " must be a matrix of shape (rows, " +
+                          std::to_string(features) + "); it has shape " + shape_text(array));
   }
   Input input = view(array, name, vector_is_row);
   if (input.rows.columns != features) {
@@ -211,8 +246,8 @@ void read_targets(DatasetInput& into, const Net<T>& net, std::size_t rows, const
 }
 
 template <class T>
-DatasetInput read_dataset(const Net<T>& net, const py::object& x, const py::object& y, const py::object& weights,
-                          const std::string& prefix) {
+DatasetInput read_dataset(const Net<T>& net, const py::object& x, const py::object& y,
+                          const py::object& weights, const std::string& prefix) {
   DatasetInput input;
   input.x = read_features<T>(x, (prefix + "X").c_str(), net.features());
   read_targets(input, net, input.x.rows.rows, y, weights, prefix);
@@ -226,16 +261,18 @@ py::array_t<T> read_output(const py::object& out, const Net<T>& net, const Input
       x.one_row ? std::vector<py::ssize_t>{outputs} : std::vector<py::ssize_t>{rows, outputs};
   if (out.is_none()) return py::array_t<T>(shape);
   const char* dtype = sizeof(T) == 4 ? "float32" : "float64";
-  if (!py::isinstance<py::array>(out) || !py::isinstance<py::array_t<T>>(out)) {
-    throw py::type_error(std::string("out must be a NumPy array of dtype ") + dtype + "; got " +
-                         (py::isinstance<py::array>(out) ? std::string(py::str(out.attr("dtype")))
-                                                         : std::string(py::repr(py::type::handle_of(out)))));
+  if (!py::isinstance<py::array_t<T>>(out) || is_masked(out)) {
+    const std::string type = py::str(py::type::handle_of(out).attr("__name__"));
+    throw py::type_error(
+        std::string("out must be a NumPy array of dtype ") + dtype + "; got " + type +
+        (py::isinstance<py::array>(out) ? " of dtype " + std::string(py::str(out.attr("dtype"))) : ""));
   }
   const auto array = py::reinterpret_borrow<py::array_t<T>>(out);
   const std::vector<py::ssize_t> given(array.shape(), array.shape() + array.ndim());
   if (given != shape) {
-    const std::string expected = x.one_row ? "(" + std::to_string(outputs) + ",)"
-                                           : "(" + std::to_string(rows) + ", " + std::to_string(outputs) + ")";
+    const std::string expected = x.one_row
+                                     ? "(" + std::to_string(outputs) + ",)"
+                                     : "(" + std::to_string(rows) + ", " + std::to_string(outputs) + ")";
     throw py::value_error("out has shape " + shape_text(array) + "; expected " + expected);
   }
   if (!array.writeable()) throw py::value_error("out is read-only");
@@ -243,7 +280,10 @@ py::array_t<T> read_output(const py::object& out, const Net<T>& net, const Input
   const bool unit = outputs == 1 || array.strides(array.ndim() - 1) == size;
   const bool aligned = reinterpret_cast<std::uintptr_t>(array.data()) % sizeof(T) == 0 &&
                        (array.ndim() == 1 || array.strides(0) % size == 0);
-  if (!unit || !aligned) throw py::value_error("out must be aligned and have the outputs of a row side by side");
+  if (!unit || !aligned)
+    throw py::value_error("out must be aligned and have the outputs of a row side by side");
+  if (rows > 1 && std::abs(array.strides(0)) < outputs * size)
+    throw py::value_error("the rows of out overlap");
   if (overlap(array, x.owner)) throw py::value_error("out overlaps X");
   const Buffer<T>& arena = net.parameters();
   const py::array_t<T> parameters(static_cast<py::ssize_t>(arena.size()), arena.data(), py::none());
@@ -251,12 +291,12 @@ py::array_t<T> read_output(const py::object& out, const Net<T>& net, const Input
   return array;
 }
 
-#define CHAINRULE_INSTANTIATE(T)                                                                                \
-  template Input read_features<T>(const py::object&, const char*, std::size_t, bool);                           \
-  template void read_targets(DatasetInput&, const Net<T>&, std::size_t, const py::object&, const py::object&,   \
-                             const std::string&);                                                               \
-  template DatasetInput read_dataset(const Net<T>&, const py::object&, const py::object&, const py::object&,    \
-                                     const std::string&);                                                       \
+#define CHAINRULE_INSTANTIATE(T)                                                                             \
+  template Input read_features<T>(const py::object&, const char*, std::size_t, bool);                        \
+  template void read_targets(DatasetInput&, const Net<T>&, std::size_t, const py::object&,                   \
+                             const py::object&, const std::string&);                                         \
+  template DatasetInput read_dataset(const Net<T>&, const py::object&, const py::object&, const py::object&, \
+                                     const std::string&);                                                    \
   template py::array_t<T> read_output(const py::object&, const Net<T>&, const Input&);
 CHAINRULE_INSTANTIATE(float)
 CHAINRULE_INSTANTIATE(double)

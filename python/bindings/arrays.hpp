@@ -42,8 +42,8 @@ void read_targets(DatasetInput& into, const Net<T>& net, std::size_t rows, const
 
 // The whole data set: features, targets, weights. `prefix` names the arguments: "validation " or nothing.
 template <class T>
-DatasetInput read_dataset(const Net<T>& net, const py::object& x, const py::object& y, const py::object& weights,
-                          const std::string& prefix = "");
+DatasetInput read_dataset(const Net<T>& net, const py::object& x, const py::object& y,
+                          const py::object& weights, const std::string& prefix = "");
 
 // Where predictions go: `out` checked, or a fresh (rows, outputs) array where it is None.
 template <class T>

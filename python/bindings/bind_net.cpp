@@ -1,5 +1,5 @@
-// _core.Net32 and _core.Net64: a net, its optimizer state, and the passes over it, behind a lock that is never
-// waited for: training needs the net alone, predictions share it.
+// _core.Net32 and _core.Net64: a net, its optimizer state, and the passes over it, behind a lock that is
+// never waited for: training needs the net alone, predictions share it.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -34,6 +34,13 @@ class NetCore {
     return lock;
   }
 
+  // Alone, to change the parameters: the activations that forward left are theirs no more.
+  std::unique_lock<std::shared_mutex> alone_to_train() {
+    auto lock = alone();
+    forward_ = std::nullopt;
+    return lock;
+  }
+
   std::shared_lock<std::shared_mutex> shared() {
     std::shared_lock lock(mutex_, std::try_to_lock);
     if (!lock) throw_busy();
@@ -61,7 +68,8 @@ class NetCore {
 
   double backward(const py::object& y, const py::object& sample_weight) {
     const auto lock = alone();
-    if (!forward_) throw std::runtime_error("backward needs the activations of a forward pass: call forward(X) first");
+    if (!forward_)
+      throw std::runtime_error("backward needs the activations of a forward pass: call forward(X) first");
     DatasetInput input{*forward_, {}, {}, false};
     read_targets(input, net_, input.x.rows.rows, y, sample_weight);
     const Dataset data = input.dataset();
@@ -78,16 +86,15 @@ class NetCore {
   }
 
   void update(const Optimizer& optimizer) {
-    const auto lock = alone();
-    forward_ = std::nullopt;
+    const auto lock = alone_to_train();
     py::gil_scoped_release release;
     optimizer_state_.step(net_, optimizer);
   }
 
-  double step(const py::object& x, const py::object& y, const py::object& sample_weight, const Optimizer& optimizer) {
+  double step(const py::object& x, const py::object& y, const py::object& sample_weight,
+              const Optimizer& optimizer) {
     const DatasetInput input = read_dataset(net_, x, y, sample_weight);
-    const auto lock = alone();
-    forward_ = std::nullopt;
+    const auto lock = alone_to_train();
     const Dataset data = input.dataset();
     py::gil_scoped_release release;
     Stepper<T> stepper(net_, data.x.rows);
@@ -124,7 +131,8 @@ class NetCore {
   // Preactivations, activations and deltas of every layer, as the last forward and backward pass left them.
   py::tuple intermediates() {
     const auto lock = alone();
-    if (!forward_) throw std::runtime_error("there are no intermediates: call forward(X) and backward(Y) first");
+    if (!forward_)
+      throw std::runtime_error("there are no intermediates: call forward(X) and backward(Y) first");
     const std::size_t rows = forward_->rows.rows, last = net_.layers().size() - 1;
     Workspace<T> recomputed(net_, rows);
     for_each_chunk({0, rows}, [&](const Batch& chunk) {
@@ -141,7 +149,8 @@ class NetCore {
 
  private:
   static void copy_rows(T* to, const Plane<T>& from, std::size_t rows, std::size_t columns) {
-    for (std::size_t i = 0; i < rows; ++i) std::memcpy(to + i * columns, from.from_row(i).data, columns * sizeof(T));
+    for (std::size_t i = 0; i < rows; ++i)
+      std::memcpy(to + i * columns, from.from_row(i).data, columns * sizeof(T));
   }
 
   static py::array_t<T> as_array(const Plane<T>& plane, std::size_t rows, std::size_t columns) {
@@ -168,7 +177,8 @@ class Fit {
     std::optional<Dataset> validation_data;
     if (!validation.is_none()) {
       const auto parts = validation.cast<std::tuple<py::object, py::object, py::object>>();
-      validation_ = read_dataset(core.net(), std::get<0>(parts), std::get<1>(parts), std::get<2>(parts), "validation ");
+      validation_ =
+          read_dataset(core.net(), std::get<0>(parts), std::get<1>(parts), std::get<2>(parts), "validation ");
       validation_data = validation_->dataset();
     }
     trainer_.emplace(core.net(), core.optimizer_state(), training_.dataset(), validation_data, options, [] {
@@ -179,23 +189,27 @@ class Fit {
 
   // Returns why it stopped: "converged", "patience", or None after all the epochs.
   std::optional<std::string> run(std::size_t epochs) {
-    const auto lock = core_.alone();
+    const auto lock = core_.alone_to_train();
     Stop stop;
     {
       py::gil_scoped_release release;
       stop = trainer_->run(epochs, core_.epochs_trained);
     }
     switch (stop) {
-      case Stop::interrupted: throw py::error_already_set();
-      case Stop::converged: return "converged";
-      case Stop::patience: return "patience";
-      case Stop::none: break;
+      case Stop::interrupted:
+        throw py::error_already_set();
+      case Stop::converged:
+        return "converged";
+      case Stop::patience:
+        return "patience";
+      case Stop::none:
+        break;
     }
     return std::nullopt;
   }
 
   void restore_best() {
-    const auto lock = core_.alone();
+    const auto lock = core_.alone_to_train();
     trainer_->restore_best();
   }
 
@@ -237,11 +251,14 @@ py::array_t<T> view(T* data, std::size_t size, const py::object& owner) {
 
 template <class T>
 py::tuple read_optimizer_state(const py::object& self) {
-  OptimizerState<T>& state = self.cast<NetCore<T>&>().optimizer_state();
-  const std::size_t count = self.cast<NetCore<T>&>().net().parameters().size();
+  auto& core = self.cast<NetCore<T>&>();
+  const auto lock = core.shared();
+  OptimizerState<T>& state = core.optimizer_state();
+  const std::size_t count = core.net().parameters().size();
   py::list slots;
   for (std::size_t s = 0; s < state.slots(); ++s) {
-    slots.append(py::array_t<T>(static_cast<py::ssize_t>(count), state.arena().data() + s * padded<T>(count)));
+    slots.append(
+        py::array_t<T>(static_cast<py::ssize_t>(count), state.arena().data() + s * padded<T>(count)));
   }
   return py::make_tuple(kRuleNames[static_cast<int>(state.rule())], state.steps(), slots);
 }
@@ -253,13 +270,14 @@ void write_optimizer_state(NetCore<T>& core, const std::string& rule, std::uint6
   const std::size_t count = core.net().parameters().size();
   for (const auto& slot : slots) {
     if (static_cast<std::size_t>(slot.size()) != count) {
-      throw py::value_error("an optimizer slot holds " + std::to_string(slot.size()) + " numbers; the net has " +
-                            std::to_string(count) + " parameters");
+      throw py::value_error("an optimizer slot holds " + std::to_string(slot.size()) +
+                            " numbers; the net has " + std::to_string(count) + " parameters");
     }
   }
   core.optimizer_state().restore(find<Rule>(kRuleNames, rule, "rule"), slots.size(), count, steps);
   for (std::size_t s = 0; s < slots.size(); ++s) {
-    std::memcpy(core.optimizer_state().arena().data() + s * padded<T>(count), slots[s].data(), count * sizeof(T));
+    std::memcpy(core.optimizer_state().arena().data() + s * padded<T>(count), slots[s].data(),
+                count * sizeof(T));
   }
 }
 
@@ -291,12 +309,13 @@ void register_net(py::module_& module, const char* net_name, const char* fit_nam
       .def("predict", &Core::predict, py::arg("X"), py::arg("out"))
       .def("intermediates", &Core::intermediates)
       .def("read_optimizer_state", &read_optimizer_state<T>)
-      .def("write_optimizer_state", &write_optimizer_state<T>, py::arg("rule"), py::arg("steps"), py::arg("slots"));
+      .def("write_optimizer_state", &write_optimizer_state<T>, py::arg("rule"), py::arg("steps"),
+           py::arg("slots"));
 
   py::class_<Fit<T>>(module, fit_name)
       .def(py::init([](Core& core, const py::object& x, const py::object& y, const py::object& sample_weight,
-                       const py::object& validation, const Optimizer& optimizer, std::size_t batch_size, bool shuffle,
-                       std::uint64_t seed, double l2, double tol, std::size_t patience) {
+                       const py::object& validation, const Optimizer& optimizer, std::size_t batch_size,
+                       bool shuffle, std::uint64_t seed, double l2, double tol, std::size_t patience) {
              const FitOptions options{optimizer, batch_size, shuffle, seed, l2, tol, patience};
              return std::make_unique<Fit<T>>(core, x, y, sample_weight, validation, options);
            }),

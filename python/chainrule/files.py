@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .config import NetConfig
+from .config import NetConfig, choose, read_count
 from .errors import ModelFormatError
+from .initializers import read_seed
 
 if TYPE_CHECKING:
     from .net import Net
@@ -27,10 +28,13 @@ __all__ = ["load", "read_metadata", "save"]
 
 FORMAT_VERSION = 1
 
+#: Arrays that each rule keeps, a number per parameter; without momentum, sgd keeps none.
+SLOTS = {"sgd": (0, 1), "adam": (2,)}
+
 Tensors = dict[str, NDArray[Any]]
 
 
-def save(net: Net, path: Path, metadata: dict[str, str]) -> None:
+def save(net: Net, path: str | os.PathLike[str], metadata: dict[str, str]) -> None:
     """Write `net` to `path`; see `Net.save`."""
     from safetensors.numpy import save as to_bytes
 
@@ -50,23 +54,21 @@ def save(net: Net, path: Path, metadata: dict[str, str]) -> None:
         "epochs_trained": net.epochs_trained,
         "optimizer": {"rule": rule, "steps": steps, "slots": len(slots)},
     }
-    write_atomically(path, to_bytes(tensors, metadata=metadata | {"chainrule": json.dumps(description)}))
+    write_atomically(Path(path), to_bytes(tensors, metadata=metadata | {"chainrule": json.dumps(description)}))
 
 
-def load(cls: type[Net], path: Path) -> Net:
+def load(cls: type[Net], path: str | os.PathLike[str]) -> Net:
     """Read a net from `path`; see `Net.load`."""
-    tensors, metadata = _read(path)
+    tensors, metadata = _read(Path(path))
     try:
         description = json.loads(metadata["chainrule"])
         version = description["format"]
         if version != FORMAT_VERSION:
-            raise ModelFormatError(f"{path}: format {version!r} is not known; this version reads {FORMAT_VERSION}")
+            raise ValueError(f"format {version!r} is not known; this version reads {FORMAT_VERSION}")
         return _build(cls, description, tensors)
-    except ModelFormatError:
-        raise
     except KeyError as error:
         raise ModelFormatError(f"{path}: not a model of chainrule: {error.args[0]!r} is missing") from error
-    except (TypeError, ValueError, AttributeError, OverflowError, MemoryError) as error:
+    except (TypeError, ValueError, AttributeError, OverflowError, MemoryError, RecursionError) as error:
         raise ModelFormatError(f"{path}: not a model of chainrule: {error}") from error
 
 
@@ -114,7 +116,7 @@ def _read(path: Path) -> tuple[Tensors, dict[str, str]]:
     try:
         with safe_open(path, framework="np") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (SafetensorError, ValueError, TypeError, OverflowError) as error:
+    except (SafetensorError, ValueError, TypeError, AttributeError, OverflowError) as error:
         raise ModelFormatError(f"{path}: not a safetensors file: {error}") from error
 
 
@@ -128,17 +130,25 @@ def _build(cls: type[Net], description: dict[str, Any], tensors: Tensors) -> Net
         description["bias"],
         description["dtype"],
     )
-    _check_tensors(config, description["optimizer"]["slots"], tensors)
+    rule, steps, slots = _read_optimizer(description["optimizer"])
+    _check_tensors(config, slots, tensors)
     net = cls.__new__(cls)
-    net._build(config, int(description["seed"]), None)
+    net._build(config, read_seed(read_count("seed", description["seed"], minimum=0)), None)
     for kind, views in (("weights", net.weights), ("biases", net.biases)):
         for layer, view in enumerate(views):
             view[...] = tensors[f"{kind}.{layer}"]
-    optimizer = description["optimizer"]
-    slots = [tensors[f"optimizer.{slot}"] for slot in range(optimizer["slots"])]
-    net._core.write_optimizer_state(optimizer["rule"], optimizer["steps"], slots)
-    net._core.epochs_trained = description["epochs_trained"]
+    net._core.write_optimizer_state(rule, steps, [tensors[f"optimizer.{slot}"] for slot in range(slots)])
+    net._core.epochs_trained = read_count("epochs_trained", description["epochs_trained"], minimum=0)
     return net
+
+
+def _read_optimizer(description: dict[str, Any]) -> tuple[str, int, int]:
+    """Return the rule, its steps so far, and the number of its arrays."""
+    rule = choose("optimizer rule", description["rule"], tuple(SLOTS))
+    slots = read_count("optimizer slots", description["slots"], minimum=0)
+    if slots not in SLOTS[rule]:
+        raise ValueError(f"optimizer {rule!r} with {slots} arrays; expected one of {SLOTS[rule]}")
+    return rule, read_count("optimizer steps", description["steps"], minimum=0), slots
 
 
 def _check_tensors(config: NetConfig, slots: int, tensors: Tensors) -> None:
@@ -150,8 +160,8 @@ def _check_tensors(config: NetConfig, slots: int, tensors: Tensors) -> None:
             expected[f"biases.{layer}"] = (fan_out,)
     expected |= {f"optimizer.{slot}": (config.parameter_count,) for slot in range(slots)}
     if expected.keys() != tensors.keys():
-        raise ModelFormatError(f"expected the tensors {sorted(expected)}; found {sorted(tensors)}")
+        raise ValueError(f"expected the tensors {sorted(expected)}; found {sorted(tensors)}")
     for name, shape in expected.items():
         found = tensors[name]
         if found.shape != shape or found.dtype != np.dtype(config.dtype):
-            raise ModelFormatError(f"{name} is {found.dtype}{found.shape}; expected {config.dtype}{shape}")
+            raise ValueError(f"{name} is {found.dtype}{found.shape}; expected {config.dtype}{shape}")

@@ -20,6 +20,9 @@ __all__ = ["fit"]
 #: Epochs per call of the core when nobody looks on: what a call costs vanishes, its buffers stay small.
 EPOCHS_PER_CALL = 4096
 
+#: Stands for all rows, and for any count that the core's integers cannot hold.
+LARGEST_COUNT = 2**63 - 1
+
 
 def fit(
     net: Net,
@@ -42,6 +45,8 @@ def fit(
     from .net import core_optimizer
 
     epochs = read_count("epochs", epochs, minimum=0)
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback must be callable, got {callback!r}")
     core_fit = (_core.Fit32 if net.config.dtype == "float32" else _core.Fit64)(
         net._core,
         X,
@@ -49,12 +54,12 @@ def fit(
         sample_weight,
         _read_validation(validation),
         core_optimizer(optimizer),
-        2**63 - 1 if batch_size is None else read_count("batch_size", batch_size),
+        LARGEST_COUNT if batch_size is None else min(read_count("batch_size", batch_size), LARGEST_COUNT),
         bool(shuffle),
         net.seed,
         _read_penalty("l2", l2),
         _read_penalty("tol", tol),
-        0 if patience is None else read_count("patience", patience),
+        0 if patience is None else min(read_count("patience", patience), LARGEST_COUNT),
     )
     if not progress:
         return _Run(net, core_fit, validation is not None).run(epochs, callback)

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import math
 import operator
-import secrets
+import os
 from collections.abc import Callable
-from typing import SupportsIndex, cast
+from typing import TYPE_CHECKING, SupportsIndex, TypeAlias, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .config import NetConfig, choose
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 __all__ = ["INITIALIZERS", "initial_weights", "read_seed"]
 
-Weights = NDArray[np.float64]
+Weights: TypeAlias = "NDArray[np.float64]"
 
 #: Half width of the uniform distribution, from a layer's fan_in and fan_out.
 INITIALIZERS: dict[str, Callable[[int, int], float]] = {
@@ -37,7 +39,7 @@ INITIALIZERS: dict[str, Callable[[int, int], float]] = {
 def read_seed(seed: object) -> int:
     """Return `seed` as an int in [0, 2**63), drawing a fresh one for None."""
     if seed is None:
-        return secrets.randbits(63)
+        return int.from_bytes(os.urandom(8), "little") >> 1
     if isinstance(seed, bool):
         raise TypeError(f"seed must be an integer or None, got {seed!r}")
     try:
@@ -72,6 +74,7 @@ def initial_weights(config: NetConfig, init: str, seed: int) -> list[Weights]:
     stream = np.random.Philox(key=seed)
     weights = []
     for fan_in, fan_out in config.layer_shapes:
-        unit = (stream.random_raw(fan_in * fan_out) >> np.uint64(11)) * 2.0**-53
-        weights.append(((2.0 * unit - 1.0) * half_width(fan_in, fan_out)).reshape(fan_in, fan_out))
+        raw = stream.random_raw((fan_in, fan_out))
+        unit = (raw >> np.uint64(11)).astype(np.float64) * 2.0**-53
+        weights.append((2.0 * unit - 1.0) * half_width(fan_in, fan_out))
     return weights

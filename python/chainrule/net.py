@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from typing import TYPE_CHECKING
 
 from . import _core
 from .config import NetConfig, read_count
 from .fitting import fit
 from .history import FitState, History
 from .initializers import initial_weights, read_seed
-from .optimizers import Adam, Optimizer, read_optimizer
+from .optimizers import Optimizer, read_optimizer
 from .trace import Trace
 
-__all__ = ["Net"]
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, DTypeLike
 
-Array = NDArray[np.floating[Any]]
+    from .trace import Array
+
+__all__ = ["Net"]
 
 
 class Net:
@@ -60,11 +59,6 @@ class Net:
     seed : int
     epochs_trained : int
         Epochs run by every fit so far; with `seed` it fixes the next epoch's order.
-    weights, biases : list of ndarray
-        Views of the parameters, one (fan_in, fan_out) and one (fan_out,) per layer; `biases` is empty
-        without biases. Writing to them, or to `parameters`, changes the net.
-    weight_gradients, bias_gradients : list of ndarray
-        Views of the gradients that the last backward pass left, shaped as the parameters.
 
     Raises
     ------
@@ -76,6 +70,7 @@ class Net:
     Examples
     --------
     >>> import numpy as np
+    >>> from chainrule import Adam, Net
     >>> X = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
     >>> Y = np.array([[0.0], [1.0], [1.0], [0.0]])
     >>> net = Net([2, 4, 1], hidden="tanh", loss="log_loss", seed=0)
@@ -109,8 +104,8 @@ class Net:
         self.seed = seed
         self.threads = threads
         self._core = core(config.sizes, config.activations, config.loss, config.reduction, config.bias)
-        self.weights, self.biases = _layer_views(config, self._core.parameters)
-        self.weight_gradients, self.bias_gradients = _layer_views(config, self._core.gradients)
+        self._weights, self._biases = _layer_views(config, self._core.parameters)
+        self._weight_gradients, self._bias_gradients = _layer_views(config, self._core.gradients)
 
     def __repr__(self) -> str:
         c = self.config
@@ -121,13 +116,36 @@ class Net:
 
     @property
     def parameters(self) -> Array:
-        """Flat writable view of all parameters: the weights of every layer, row-major, then the biases."""
+        """Flat writable view of all parameters: the weights of every layer, row-major, then the biases.
+
+        Writing into it, or into the views of a layer, changes the net: ``net.parameters[:] = values``.
+        """
         return self._core.parameters
 
     @property
     def gradients(self) -> Array:
-        """Flat writable view of all gradients, in the order of `parameters`."""
+        """Flat writable view of all gradients that the last backward pass left, in the order of `parameters`."""
         return self._core.gradients
+
+    @property
+    def weights(self) -> tuple[Array, ...]:
+        """Views of the weights, one (fan_in, fan_out) per layer."""
+        return self._weights
+
+    @property
+    def biases(self) -> tuple[Array, ...]:
+        """Views of the biases, one (fan_out,) per layer; none if the net has no biases."""
+        return self._biases
+
+    @property
+    def weight_gradients(self) -> tuple[Array, ...]:
+        """Views of the gradients of the weights, shaped as they are."""
+        return self._weight_gradients
+
+    @property
+    def bias_gradients(self) -> tuple[Array, ...]:
+        """Views of the gradients of the biases, shaped as they are."""
+        return self._bias_gradients
 
     @property
     def epochs_trained(self) -> int:
@@ -362,7 +380,7 @@ class Net:
         """
         from .files import save
 
-        save(self, Path(path), metadata or {})
+        save(self, path, metadata or {})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Net:
@@ -377,7 +395,7 @@ class Net:
         """
         from .files import load
 
-        return load(cls, Path(path))
+        return load(cls, path)
 
 
 def core_optimizer(optimizer: str | Optimizer) -> _core.Optimizer:
@@ -387,7 +405,7 @@ def core_optimizer(optimizer: str | Optimizer) -> _core.Optimizer:
     return _core.Optimizer(rule.name, **constants)
 
 
-def _layer_views(config: NetConfig, arena: Array) -> tuple[list[Array], list[Array]]:
+def _layer_views(config: NetConfig, arena: Array) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
     weights, biases, offset = [], [], 0
     for fan_in, fan_out in config.layer_shapes:
         weights.append(arena[offset : offset + fan_in * fan_out].reshape(fan_in, fan_out))
@@ -395,4 +413,4 @@ def _layer_views(config: NetConfig, arena: Array) -> tuple[list[Array], list[Arr
     for fan_out in config.sizes[1:] if config.bias else ():
         biases.append(arena[offset : offset + fan_out])
         offset += fan_out
-    return weights, biases
+    return tuple(weights), tuple(biases)

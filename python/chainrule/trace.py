@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["Trace", "hidden_suffix"]
 
-Array = NDArray[np.floating[Any]]
+Array: TypeAlias = "NDArray[np.floating[Any]]"
 
 
 def hidden_suffix(layer: int, layers: int) -> str:
-    """Number of a hidden layer in the names: none where there is one hidden layer, else 1, 2, ..."""
+    """Return the number of a hidden layer in the names: none where there is one hidden layer, else 1, 2, ..."""
     return "" if layers == 2 else str(layer + 1)
 
 

@@ -84,7 +84,9 @@ def _run(argv: Sequence[str]) -> int:
             subparser.set_defaults(run=command.run, error=subparser.error)
     args = parser.parse_args(argv)
     if args.version:
-        print(f"chainrule {_version()}")
+        from .. import __version__
+
+        print(f"chainrule {__version__}")
         return DONE
     if args.command is None:
         parser.print_help(sys.stderr)
@@ -100,12 +102,6 @@ def _run(argv: Sequence[str]) -> int:
 
 def _load(name: str) -> Command:
     return cast(Command, importlib.import_module(f".{name}", __package__))
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("chainrule")
 
 
 def _describe(error: BaseException) -> str:

@@ -5,29 +5,27 @@ from __future__ import annotations
 import argparse
 
 from ..config import ACTIVATIONS, HIDDEN_ACTIVATIONS, LOSSES, OUTPUT_OF_LOSS, REDUCTIONS, NetConfig
+from ..presets import PRESETS
 from .errors import UsageError
 from .options import layer_sizes
 
 __all__ = ["add_net_options", "read_config"]
 
+#: What holds where neither an option nor a preset says otherwise; its sizes are never used.
+DEFAULT = NetConfig.create([1, 1, 1])
+
 
 def add_net_options(parser: argparse.ArgumentParser) -> None:
     """Declare sizes, activations, loss, reduction and bias, as `chainrule.Net` has them."""
-    parser.add_argument(
-        "sizes", nargs="?", type=layer_sizes, metavar="SIZES", help="units per layer, inputs first, such as 3-4-1"
-    )
-    parser.add_argument(
-        "--preset", metavar="NAME", help="a network of the source documents instead of SIZES and options"
-    )
-    parser.add_argument(
-        "--hidden", choices=HIDDEN_ACTIVATIONS, help="activation of the hidden layers (default: sigmoid)"
-    )
-    parser.add_argument(
-        "--output", choices=ACTIVATIONS, help="activation of the output (default: what the loss needs, else sigmoid)"
-    )
-    parser.add_argument("--loss", choices=LOSSES, help="(default: half_squared_error)")
-    parser.add_argument("--reduction", choices=REDUCTIONS, help="of the rows' losses (default: mean)")
-    parser.add_argument("--no-bias", action="store_true", help="layers without biases")
+    add = parser.add_argument
+    preset_help = f"a net of the source documents, where no option says otherwise: {', '.join(PRESETS)}"
+    add("sizes", nargs="?", type=layer_sizes, metavar="SIZES", help="units per layer, inputs first, such as 3-4-1")
+    add("--preset", choices=list(PRESETS), metavar="NAME", help=preset_help)
+    add("--hidden", choices=HIDDEN_ACTIVATIONS, help="activation of the hidden layers (default: sigmoid)")
+    add("--output", choices=ACTIVATIONS, help="output activation (default: what the loss needs, else sigmoid)")
+    add("--loss", choices=LOSSES, help="(default: half_squared_error)")
+    add("--reduction", choices=REDUCTIONS, help="of the rows' losses (default: mean)")
+    add("--no-bias", action="store_true", help="layers without biases")
 
 
 def read_config(args: argparse.Namespace, *, loss: str | None = None, dtype: str = "float64") -> NetConfig:
@@ -36,19 +34,20 @@ def read_config(args: argparse.Namespace, *, loss: str | None = None, dtype: str
     Raises
     ------
     UsageError
-        The options do not go together, or neither or both of sizes and preset are given.
+        Neither sizes nor a preset is given, or the options do not go together.
     """
-    if (args.sizes is None) == (args.preset is None):
-        raise UsageError("give either SIZES, such as 3-4-1, or --preset NAME")
-    loss = loss or args.loss or "half_squared_error"
+    if args.sizes is None and args.preset is None:
+        raise UsageError("give SIZES, such as 3-4-1, or --preset NAME")
+    base = PRESETS[args.preset].config() if args.preset else DEFAULT
+    loss = loss or args.loss or base.loss
     try:
         return NetConfig.create(
-            args.sizes,
-            hidden=args.hidden or "sigmoid",
-            output=args.output or OUTPUT_OF_LOSS.get(loss, "sigmoid"),
+            args.sizes or base.sizes,
+            hidden=args.hidden or base.activations[0],
+            output=args.output or OUTPUT_OF_LOSS.get(loss, base.activations[-1]),
             loss=loss,
-            reduction=args.reduction or "mean",
-            bias=not args.no_bias,
+            reduction=args.reduction or base.reduction,
+            bias=base.bias and not args.no_bias,
             dtype=dtype,
         )
     except ValueError as error:

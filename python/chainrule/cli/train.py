@@ -100,9 +100,7 @@ def run(args: argparse.Namespace) -> int:
     """Train, save, report."""
     _require_extra()
     source = choose_source(args.data, args.target, args.dataset)
-    model_path = args.output or Path(f"{source.name}.safetensors")
-    plot_path = args.plot or model_path.with_name(f"{model_path.stem}-loss.png")
-    _check_outputs(args, source, model_path, plot_path)
+    model_path, plot_path = _choose_outputs(args, source)
     from .report import Report
 
     report = Report(quiet=args.quiet)
@@ -136,13 +134,17 @@ def _require_extra() -> None:
         raise ImportError(f"'train' needs {' and '.join(absent)}: pip install 'chainrule[cli]'")
 
 
-def _check_outputs(args: argparse.Namespace, source: Source, model_path: Path, plot_path: Path) -> None:
-    if plot_path.suffix.lower() not in PLOT_FORMATS:
-        raise UsageError(f"--plot must end in {', '.join(PLOT_FORMATS)}; got {plot_path}")
-    if plot_path.absolute() == model_path.absolute():
-        raise UsageError(f"--plot and --output name the same file, {plot_path}")
-    for path in (model_path, plot_path):
-        check_output(path, force=args.force, inputs=[source.path])
+def _choose_outputs(args: argparse.Namespace, source: Source) -> tuple[Path, Path]:
+    """Paths of the model and of the picture, both of which may be written."""
+    model = args.output or Path(f"{source.name}.safetensors")
+    check_output(model, force=args.force, inputs=[source.path])
+    plot = args.plot or model.with_name(f"{model.stem}-loss.png")
+    if plot.suffix.lower() not in PLOT_FORMATS:
+        raise UsageError(f"--plot must end in {', '.join(PLOT_FORMATS)}; got {plot}")
+    if plot.absolute() == model.absolute():
+        raise UsageError(f"--plot and --output name the same file, {plot}")
+    check_output(plot, force=args.force, inputs=[source.path])
+    return model, plot
 
 
 def _build_net(args: argparse.Namespace, problem: Problem) -> Net:

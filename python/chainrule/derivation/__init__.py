@@ -1,9 +1,9 @@
 """The update rule of any net, derived and written out, and how two rules differ.
 
-Formulas are values (`expression`, `matrix`) that write themselves in a notation
-(`notation`) and evaluate on arrays. `formulas` is the table of activations and losses,
-`rule` applies the chain rule to a configuration, `page` writes it down; `comparison`
-sets two rules side by side, `comparison_page` writes that.
+Formulas are values (`expression`, `symbols`, `functions`, `matrix`) that write themselves
+in a notation (`notation`) and evaluate on arrays. `formulas` is the table of activations
+and losses; `rule` applies the chain rule to the layers of a net (`layer`), `page` writes
+it down; `comparison` sets two rules side by side, `comparison_page` writes that.
 """
 
 from __future__ import annotations

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .expression import Expression, Partial, Product, Symbol, inverse, number, product
+from .expression import Expression, inverse, number, product
 from .notation import TEXT
 from .rule import GAMMA, Rule
+from .symbols import Partial, Symbol
 
 __all__ = ["Sentence", "Term", "compare_numbers", "compare_terms", "explain"]
 
@@ -45,9 +46,8 @@ def compare_terms(a: Rule, b: Rule) -> list[Term]:
     terms_a, terms_b = a.terms, b.terms
     paired = []
     for name in dict.fromkeys([*terms_a, *terms_b]):
-        equation_a, equation_b = terms_a.get(name), terms_b.get(name)
-        left = (terms_a | terms_b)[name].left
-        paired.append(Term(left, equation_a and equation_a.result, equation_b and equation_b.result))
+        formulas = (terms[name].result if name in terms else None for terms in (terms_a, terms_b))
+        paired.append(Term((terms_a | terms_b)[name].left, *formulas))
     return paired
 
 

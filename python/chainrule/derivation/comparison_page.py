@@ -62,7 +62,10 @@ def latex_comparison(a: Rule, b: Rule) -> str:
     rows = [r"& \textbf{A} & \textbf{B}"]
     rows += [f"{term.left.write(LATEX)} & {_latex_pair(term)}" for term in terms]
     parts = [
-        *(rf"\noindent {label}: {latex_words(describe(rule.config))}" for label, rule in zip("AB", (a, b), strict=True)),
+        *(
+            rf"\noindent {label}: {latex_words(describe(rule.config))}"
+            for label, rule in zip("AB", (a, b), strict=True)
+        ),
         _latex_array("lll", rows),
         *(_latex_sentence(sentence) for sentence in explain(a, b)),
     ]

@@ -2,39 +2,34 @@
 
 That one object does both is the point: the rule that is printed is the rule that the
 tests evaluate and compare with what a net computes. Products cancel equal factors;
-there is no other algebra here. Matrix products and sums over indices: matrix.py.
+there is no other algebra here. Leaves are in symbols.py, functions in functions.py,
+matrix products and sums over indices in matrix.py.
 """
 
 from __future__ import annotations
 
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import reduce
-from typing import Any, ClassVar
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .notation import Quotient, Style
 
+if TYPE_CHECKING:
+    from .symbols import Index
+
 __all__ = [
     "Expression",
-    "Function",
-    "Index",
-    "Indicator",
-    "Partial",
     "Positions",
     "Power",
     "Product",
     "Sum",
-    "Symbol",
     "Values",
     "cancelled",
-    "exp",
     "inverse",
-    "log",
     "number",
     "product",
     "without_minus",
@@ -133,87 +128,6 @@ class Expression(ABC):
 
 
 @dataclass(frozen=True)
-class Index(Expression):
-    """An index letter with its range 1..size; `size` is a number, or the name of one such as "N"."""
-
-    letter: str
-    size: int | str
-
-    parts = ()
-
-    def positions(self, values: Values) -> range:
-        """Every position of the index in an array, from 0."""
-        return range(values[self.size] if isinstance(self.size, str) else self.size)
-
-    def indices(self) -> tuple[Index, ...]:
-        return (self,)
-
-    def write(self, style: Style) -> str:
-        return "1" if self.size == 1 else self.letter
-
-    def evaluate(self, values: Values, at: Positions) -> Any:
-        return 0 if self.size == 1 else at[self.letter]
-
-    def entry(self, *indices: Index) -> Expression:
-        return self
-
-
-@dataclass(frozen=True)
-class Symbol(Expression):
-    """A named array or number of so many axes, or with `subscripts` one entry of it."""
-
-    name: str
-    rank: int = 2
-    subscripts: tuple[Index, ...] = ()
-
-    @property
-    def axes(self) -> int:
-        return self.rank - len(self.subscripts)
-
-    @property
-    def parts(self) -> tuple[Expression, ...]:
-        return self.subscripts
-
-    def write(self, style: Style) -> str:
-        return style.symbol(self.name, [index.write(style) for index in self.subscripts])
-
-    def evaluate(self, values: Values, at: Positions) -> Any:
-        if not self.subscripts:
-            return values[self.name]
-        return values[self.name][tuple(index.evaluate(values, at) for index in self.subscripts)]
-
-    def entry(self, *indices: Index) -> Symbol:
-        return Symbol(self.name, self.rank, indices[len(indices) - self.rank :])
-
-
-@dataclass(frozen=True)
-class Partial(Expression):
-    """The derivative of one symbol by another, or of one entry by one entry."""
-
-    of: Symbol
-    by: Symbol
-
-    @property
-    def name(self) -> str:
-        """The name without indices."""
-        return f"d{self.of.name}/d{self.by.name}"
-
-    @property
-    def parts(self) -> tuple[Expression, ...]:
-        return (self.of, self.by)
-
-    def write(self, style: Style) -> str:
-        return style.partial(self.of.write(style), self.by.write(style))
-
-    def evaluate(self, values: Values, at: Positions) -> Any:
-        subscripts = self.indices()
-        return Symbol(self.name, len(subscripts), subscripts).evaluate(values, at)
-
-    def entry(self, *indices: Index) -> Expression:
-        return Partial(self.of.entry(*indices), self.by.entry(*indices))
-
-
-@dataclass(frozen=True)
 class Sum(Expression):
     """Terms, added."""
 
@@ -267,7 +181,7 @@ class Product(Expression):
         factors = [factor.inside(style, self.SUM if alone_above else self.ATOM) for factor in self.numerator]
         if leading:
             factors[-1] = self.numerator[-1].write(style)
-        divisors = []
+        divisors: list[str] = []
         for factor in self.denominator:
             written = factor.inside(style, self.SUM if alone_below else self.ATOM)
             (divisors if factor.axes else scalar_divisors).append(written)
@@ -311,70 +225,9 @@ class Power(Expression):
         return Power(self.base.entry(*indices), self.exponent)
 
 
-@dataclass(frozen=True)
-class Function(Expression):
-    """A named function of every entry; `meaning` spells it out where NumPy does not have it."""
-
-    name: str
-    argument: Expression
-    meaning: Expression | None = None
-
-    numpy: ClassVar[dict[str, Callable[[Any], Any]]] = {"exp": np.exp, "log": np.log}
-
-    @property
-    def parts(self) -> tuple[Expression, ...]:
-        return (self.argument,)
-
-    def write(self, style: Style) -> str:
-        return style.call(self.name, self.argument.write(style))
-
-    def evaluate(self, values: Values, at: Positions) -> Any:
-        if self.meaning is not None:
-            return self.meaning.evaluate(values, at)
-        return self.numpy[self.name](self.argument.evaluate(values, at))
-
-    def entry(self, *indices: Index) -> Expression:
-        return Function(self.name, self.argument.entry(*indices), self.meaning and self.meaning.entry(*indices))
-
-
-@dataclass(frozen=True)
-class Indicator(Expression):
-    """1 where a relation holds, 0 elsewhere (Iverson's bracket)."""
-
-    left: Expression
-    relation: str
-    right: Expression
-
-    relations: ClassVar[dict[str, Callable[[Any, Any], Any]]] = {"=": operator.eq, ">": operator.gt}
-
-    @property
-    def parts(self) -> tuple[Expression, ...]:
-        return (self.left, self.right)
-
-    def write(self, style: Style) -> str:
-        return style.indicator(self.left.write(style), self.relation, self.right.write(style))
-
-    def evaluate(self, values: Values, at: Positions) -> Any:
-        holds = self.relations[self.relation](self.left.evaluate(values, at), self.right.evaluate(values, at))
-        return np.where(holds, 1.0, 0.0)
-
-    def entry(self, *indices: Index) -> Expression:
-        return Indicator(self.left.entry(*indices), self.relation, self.right.entry(*indices))
-
-
 def number(value: Expression | int | Fraction) -> Expression:
     """Return a number as an expression; an expression passes through."""
     return value if isinstance(value, Expression) else Product(Fraction(value))
-
-
-def exp(argument: Expression) -> Expression:
-    """Return the exponential of every entry."""
-    return Function("exp", argument)
-
-
-def log(argument: Expression) -> Expression:
-    """Return the natural logarithm of every entry."""
-    return Function("log", argument)
 
 
 def product(*factors: Expression) -> Expression:

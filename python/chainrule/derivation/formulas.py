@@ -10,8 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
-from .expression import Expression, Index, Indicator, exp, log, number
+from .expression import Expression, number
+from .functions import Indicator, exp, log
 from .matrix import RowSum
+from .symbols import Index
 
 __all__ = [
     "ACTIVATION_FORMULAS",

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .expression import Expression, Index, Positions, Product, Values, product
+from .expression import Expression, Positions, Product, Values, product
 from .notation import Style
+from .symbols import Index
 
 __all__ = ["ColumnSum", "MatrixProduct", "RowSum", "Total", "Transpose", "total"]
 

@@ -6,9 +6,9 @@ import textwrap
 from collections.abc import Iterator
 
 from ..config import NetConfig
-from .expression import Index
 from .notation import LATEX, TEXT
 from .rule import Equation, Rule, Section, Step
+from .symbols import Index
 
 __all__ = ["WIDTH", "describe", "latex_page", "latex_words", "text_page", "wrapped"]
 
@@ -55,7 +55,9 @@ def _text_section(section: Section) -> Iterator[str]:
     relation = "<-" if section.assigns else "="
     margin = max(len(equation.left.write(TEXT)) for equation in section.equations)
     if section.chain:
-        chain = f"{section.chained.write(TEXT):<{margin}} = {' * '.join(factor.write(TEXT) for factor in section.chain)}"
+        chain = (
+            f"{section.chained.write(TEXT):<{margin}} = {' * '.join(factor.write(TEXT) for factor in section.chain)}"
+        )
         yield from wrapped(chain, margin + 5)
     for equation in section.equations:
         yield from _text_equation(equation, margin, relation)
@@ -67,7 +69,7 @@ def _text_equation(equation: Equation, margin: int, relation: str) -> Iterator[s
     for step in equation.steps:
         lines += wrapped(f"{left:<{margin}} {relation} {_text_step(step)}", margin + 5)
         left = ""
-    where = _ranges(equation.indices(), "..", ", ") if equation.left.indices() else ""
+    where = _ranges(equation.indices(), "..", ", ")
     if where and len(lines[0]) + len(where) + 3 <= WIDTH:
         lines[0] += where.rjust(WIDTH - len(lines[0]))
     elif where:
@@ -114,7 +116,7 @@ def _latex_section(section: Section) -> Iterator[str]:
         yield f"{section.chained.write(LATEX)} &= {chain}"
     for equation in section.equations:
         left = equation.left.write(LATEX)
-        where = _ranges(equation.indices(), r", \ldots, ", r";\ ") if equation.left.indices() else ""
+        where = _ranges(equation.indices(), r", \ldots, ", r";\ ")
         for step in equation.steps:
             margin = rf" \qquad {where}" if where else ""
             yield f"{left} &{relation} {step.right.write(LATEX)}{_latex_reason(step)}{margin}"

@@ -9,22 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..config import NetConfig
-from ..trace import hidden_suffix
-from .expression import (
-    Expression,
-    Function,
-    Index,
-    Indicator,
-    Partial,
-    Product,
-    Symbol,
-    cancelled,
-    number,
-    product,
-    without_minus,
-)
+from .expression import Expression, Product, cancelled, number, product, without_minus
 from .formulas import ACTIVATION_FORMULAS, LOSS_FORMULAS, softmax, softmax_derivative
+from .functions import Function, Indicator
+from .layer import Layer, layers_of
 from .matrix import ColumnSum, MatrixProduct, RowSum, Total, Transpose, total
+from .symbols import Index, Partial, Symbol
 
 __all__ = ["Equation", "Rule", "Section", "Step"]
 
@@ -80,42 +70,6 @@ class Section:
         return Partial(self.chain[0].of, self.chain[-1].by)
 
 
-@dataclass(frozen=True)
-class Layer:
-    """The symbols of one layer of weights, under the names of `Trace`.
-
-    Index k runs over the layer's inputs, l over its units, m over the units of the layer
-    after it, and j over the units once more where softmax couples them.
-    """
-
-    activation: str
-    inputs: Symbol
-    weights: Symbol
-    bias: Symbol
-    preactivation: Symbol
-    output: Symbol
-    fan_in: int
-    fan_out: int
-
-    @property
-    def delta(self) -> Symbol:
-        """The derivative of the loss by the preactivation."""
-        return Symbol(f"delta_{self.preactivation.name}")
-
-    @property
-    def slope(self) -> Expression:
-        """The derivative of the activation, unit by unit."""
-        return ACTIVATION_FORMULAS[self.activation].derivative(self.preactivation, self.output)
-
-    def input_index(self) -> Index:
-        """Return the index of the layer's inputs."""
-        return Index("k", self.fan_in)
-
-    def unit_index(self, letter: str = "l") -> Index:
-        """Return an index of the layer's units."""
-        return Index(letter, self.fan_out)
-
-
 class Rule:
     """The derivation of one net's update rule.
 
@@ -124,13 +78,13 @@ class Rule:
     config : NetConfig
     layers : list of Layer
     sections : tuple of Section
-        In reading order: a right-hand side has only symbols that stand above it, X, Y, N,
-        gamma and the parameters.
+        In reading order. A chain rule stands before its factors; all other right-hand sides have
+        only symbols that stand above them, X, Y, N, gamma and the parameters.
     """
 
     def __init__(self, config: NetConfig) -> None:
         self.config = config
-        self.layers = layers = _layers(config)
+        self.layers = layers = layers_of(config)
         output_delta = _output_delta(config, layers[-1])
         sections = [_forward(layers, config.bias), _loss(config, layers[-1]), _output(config, layers, output_delta)]
         for at in reversed(range(len(layers) - 1)):
@@ -149,27 +103,6 @@ class Rule:
             for equation in equations
             if isinstance(equation.left, Partial) or not equation.left.subscripts
         }
-
-
-def _layers(config: NetConfig) -> list[Layer]:
-    count = len(config.activations)
-    layers: list[Layer] = []
-    for at, (activation, (fan_in, fan_out)) in enumerate(zip(config.activations, config.layer_shapes, strict=True)):
-        suffix = hidden_suffix(at, count)
-        last = at == count - 1
-        layers.append(
-            Layer(
-                activation=activation,
-                inputs=layers[-1].output if layers else Symbol("X"),
-                weights=Symbol(f"W{at + 1}"),
-                bias=Symbol(f"b{at + 1}", rank=1),
-                preactivation=Symbol("O" if last else f"H{suffix}"),
-                output=Symbol("Yhat" if last else f"Z{suffix}"),
-                fan_in=fan_in,
-                fan_out=fan_out,
-            )
-        )
-    return layers
 
 
 def _equation(left: Symbol | Partial, *rights: Expression) -> Equation:

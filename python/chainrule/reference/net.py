@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -24,8 +25,19 @@ from .training import EarlyStopping, Trainer, run_epochs
 
 __all__ = ["Net"]
 
-# e^-H may overflow to infinity, which is what the formulas want; a diverging fit raises its own error.
-quiet = np.errstate(over="ignore", invalid="ignore")
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def quiet(method: Callable[P, R]) -> Callable[P, R]:
+    """Silence NumPy: e^-H may overflow to infinity, as the formulas want; a diverging fit raises its own error."""
+
+    @functools.wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return method(*args, **kwargs)
+
+    return call
 
 
 class Net:

@@ -54,5 +54,8 @@ def baseline_outputs(target: Categories | Standardised, train_Y: Targets, rows: 
 
 
 def describe_scores(scores: dict[str, float]) -> str:
-    """Return the scores in one line, with four digits each."""
-    return ", ".join(f"{name} {value:#.4g}" for name, value in scores.items())
+    """Return the scores in one line: shares with four decimals, errors with four digits."""
+    return ", ".join(
+        f"{name} {value:.4g}" if name == "RMSE" else f"{name} {round(value, 4) + 0.0:.4f}"  # + 0.0 makes -0 zero
+        for name, value in scores.items()
+    )

@@ -70,11 +70,12 @@ class Table:
             There is no such column, or a cell is missing (empty, NA, N/A, NaN, null or ?).
         """
         self.require([name])
-        for row, cell in enumerate(self.cells[name]):
-            if cell.lower() in MISSING:
-                given = f"{cell!r} stands for a missing value" if cell else "the value is missing"
-                raise ValueError(f"{self.place(row, name)}: {given}; fill it in, or remove the row")
-        return self.cells[name]
+        cells = self.cells[name]
+        if not MISSING.isdisjoint(map(str.lower, cells)):
+            row = next(row for row, cell in enumerate(cells) if cell.lower() in MISSING)
+            given = f"{cells[row]!r} stands for a missing value" if cells[row] else "the value is missing"
+            raise ValueError(f"{self.place(row, name)}: {given}; fill it in, or remove the row")
+        return cells
 
     def is_numeric(self, name: str) -> bool:
         """Whether every cell of the column is a number.
@@ -85,6 +86,8 @@ class Table:
             A cell is missing, or nearly all cells are numbers but one is not.
         """
         cells = self.text(name)
+        if _all_numbers(cells) is not None:
+            return True
         texts = [row for row, cell in enumerate(cells) if read_number(cell) is None]
         if texts and len(texts) <= (1 - MOSTLY_NUMBERS) * len(cells):
             raise ValueError(
@@ -101,15 +104,17 @@ class Table:
         ValueError
             There is no such column, or a cell is missing, infinite or not a number.
         """
-        values = np.empty(self.rows)
-        for row, cell in enumerate(self.text(name)):
+        cells = self.text(name)
+        values = _all_numbers(cells)
+        if values is not None:
+            return values
+        for row, cell in enumerate(cells):
             number = read_number(cell)
             if number is None:
                 raise ValueError(f"{self.place(row, name)}: {cell!r} is not a number")
             if math.isinf(number):
                 raise ValueError(f"{self.place(row, name)}: {cell!r} is infinite; values must be finite")
-            values[row] = number
-        return values
+        raise AssertionError("every cell is a finite number")
 
     def place(self, row: int, name: str) -> str:
         """Where a cell stands, for error messages: file, line and column."""
@@ -181,6 +186,15 @@ def read_number(cell: str) -> float | None:
         return None
     # Python's own extras, 1_000 and a signed nan, are no numbers in a CSV file.
     return None if "_" in cell or math.isnan(number) else number
+
+
+def _all_numbers(cells: list[str]) -> NDArray[np.float64] | None:
+    """Return the cells as finite numbers, or None; many times faster than `read_number` on each."""
+    try:
+        values = np.fromiter(map(float, cells), dtype=np.float64, count=len(cells))
+    except ValueError:
+        return None
+    return values if np.isfinite(values).all() and "_" not in "".join(cells) else None
 
 
 def listed(names: Collection[str], limit: int = 12) -> str:

@@ -1,0 +1,85 @@
+"""``chainrule derive`` and ``chainrule check``, which take a network from the command line."""
+
+from __future__ import annotations
+
+import pytest
+
+from chainrule.cli import main
+from chainrule.config import NetConfig
+from chainrule.derivation import compare, derive
+from chainrule.presets import PRESETS
+
+
+@pytest.mark.parametrize(
+    ("options", "config"),
+    [
+        ([], {}),
+        (["--hidden", "tanh", "--output", "identity"], {"hidden": "tanh", "output": "identity"}),
+        (["--loss", "log_loss"], {"loss": "log_loss", "output": "sigmoid"}),
+        (["--no-bias", "--reduction", "sum"], {"bias": False, "reduction": "sum"}),
+    ],
+)
+@pytest.mark.parametrize("latex", [False, True])
+def test_derive_prints_the_derivation(capsys, options, config, latex):
+    assert main(["derive", "3-4-1", *options, *(["--latex"] if latex else [])]) == 0
+    expected = derive(NetConfig.create([3, 4, 1], **config, dtype="float64"), latex=latex)
+    assert capsys.readouterr().out == expected.rstrip("\n") + "\n"
+
+
+def test_derive_chooses_the_output_that_the_loss_needs(capsys):
+    assert main(["derive", "3-4-2", "--loss", "cross_entropy"]) == 0
+    assert "softmax" in capsys.readouterr().out
+
+
+def test_derive_against_another_loss(capsys):
+    assert (
+        main(["derive", "3-4-1", "--output", "sigmoid", "--loss", "log_loss", "--against", "half_squared_error"]) == 0
+    )
+    configs = [NetConfig.create([3, 4, 1], loss=loss, dtype="float64") for loss in ("log_loss", "half_squared_error")]
+    assert capsys.readouterr().out == compare(*configs).rstrip("\n") + "\n"
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_derive_takes_presets(capsys, name):
+    assert main(["derive", "--preset", name]) == 0
+    assert capsys.readouterr().out == derive(PRESETS[name].config()).rstrip("\n") + "\n"
+
+
+def test_options_override_a_preset(capsys):
+    assert main(["derive", "5-2-1", "--preset", "000", "--hidden", "tanh", "--reduction", "sum"]) == 0
+    config = NetConfig.create([5, 2, 1], hidden="tanh", reduction="sum", bias=False)
+    assert capsys.readouterr().out == derive(config).rstrip("\n") + "\n"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["3-4-1"],
+        ["5-4-3-2", "--hidden", "relu", "--output", "identity", "--loss", "squared_error", "--reduction", "sum"],
+        ["3-4-1", "--loss", "log_loss", "--no-bias"],
+        ["8-5-4", "--hidden", "tanh", "--loss", "cross_entropy", "--rows", "50", "--seed", "3"],
+        ["3-4-1", "--dtype", "float32"],
+        ["3-2", "--output", "tanh"],
+    ],
+)
+def test_check_passes(capsys, options):
+    assert main(["check", *options]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"network: {options[0]}")
+    assert [line[:4] for line in lines[1:]] == ["pass"] * 4
+
+
+def test_check_fails_on_a_wrong_gradient(capsys, monkeypatch):
+    from chainrule import Net
+
+    correct = Net.backward
+
+    def wrong(self, *args):
+        loss = correct(self, *args)
+        self.gradients[0] *= 1.001
+        return loss
+
+    monkeypatch.setattr(Net, "backward", wrong)
+    assert main(["check", "3-4-1"]) == 1
+    verdicts = [line[:4] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert verdicts == ["FAIL", "pass", "pass", "FAIL"]

@@ -1,0 +1,159 @@
+"""``chainrule predict``: the model brings its encoding, and the predictions are those of the net."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import numpy as np
+import pytest
+
+from chainrule import Net
+from chainrule.cli import main
+from chainrule.datasets import DATASETS
+from chainrule.tables import TableEncoder, read_table
+
+NUMBERS = "area,city,rent\n" + "".join(f"{a},{'Ulm' if a % 3 else 'Bonn'},{2 * a + (a % 3)}\n" for a in range(40))
+
+
+@pytest.fixture(autouse=True)
+def in_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def rents(tmp_path):
+    """A trained model of numbers, and its table."""
+    (tmp_path / "rents.csv").write_text(NUMBERS)
+    assert main(["train", "rents.csv", "--target", "rent", "--quiet", "--epochs", "20"]) == 0
+    return "rents.safetensors"
+
+
+@pytest.fixture
+def penguins():
+    assert main(["train", "--quiet"]) == 0
+    return "penguins.safetensors"
+
+
+def predictions(printed: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(printed)))
+
+
+def test_classes_with_probabilities(penguins, capsys):
+    path = DATASETS["penguins"].path
+    assert main(["predict", penguins, str(path), "--probabilities"]) == 0
+    printed = capsys.readouterr()
+    rows = predictions(printed.out)
+    assert list(rows[0]) == [
+        "predicted_species",
+        "probability_Adelie",
+        "probability_Chinstrap",
+        "probability_Gentoo",
+    ]
+    table = read_table(path)
+    X = TableEncoder.fit(table, "species", "classification").encode_features(table)
+    assert len(rows) == len(X) == 333
+    probabilities = np.array([[float(row[name]) for name in list(row)[1:]] for row in rows])
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-6)
+    assert [row["predicted_species"] for row in rows] == [
+        ("Adelie", "Chinstrap", "Gentoo")[index] for index in probabilities.argmax(axis=1)
+    ]
+    right = np.mean([row["predicted_species"] == true for row, true in zip(rows, table.text("species"), strict=True)])
+    assert printed.err == f"score: accuracy {right:.4f}\n"
+    assert right > 0.97
+
+
+def test_numbers_come_in_their_own_unit(rents, capsys):
+    assert main(["predict", rents, "rents.csv"]) == 0
+    printed = capsys.readouterr()
+    predicted = np.array([float(row["predicted_rent"]) for row in predictions(printed.out)])
+    true = read_table("rents.csv").numbers("rent")
+    r2 = 1 - np.sum((true - predicted) ** 2) / np.sum((true - true.mean()) ** 2)
+    assert r2 > 0.5
+    assert f"score: R^2 {r2:.4f}, RMSE" in printed.err
+
+
+def test_order_of_columns_and_other_columns_do_not_matter(rents, tmp_path, capsys):
+    assert main(["predict", rents, "rents.csv"]) == 0
+    expected = capsys.readouterr().out.splitlines()[:3]
+    (tmp_path / "new.csv").write_text("note,city,area\n?,Bonn,0\nx,Ulm,1\n")
+    assert main(["predict", rents, "new.csv"]) == 0
+    assert capsys.readouterr() == ("\n".join(expected) + "\n", "ignored columns: 'note'\n")
+
+
+def test_unknown_target_means_no_score(rents, tmp_path, capsys):
+    (tmp_path / "new.csv").write_text("city,area,rent\nBonn,0,\nUlm,1,\n")
+    assert main(["predict", rents, "new.csv"]) == 0
+    printed = capsys.readouterr()
+    assert len(predictions(printed.out)) == 2
+    assert printed.err == (
+        "no score: new.csv, line 2, column 'rent': the value is missing; fill it in, or remove the row\n"
+    )
+
+
+def test_output_file(rents, tmp_path, capsys):
+    assert main(["predict", rents, "rents.csv"]) == 0
+    expected = capsys.readouterr().out
+    words = ["predict", rents, "rents.csv", "--output", "predicted.csv"]
+    assert main(words) == 0
+    assert capsys.readouterr().out == ""
+    assert (tmp_path / "predicted.csv").read_text() == expected
+    assert main(words) == 1
+    assert "predicted.csv exists; give --force" in capsys.readouterr().err
+    assert main([*words, "--force"]) == 0
+
+
+@pytest.mark.parametrize("output", ["rents.csv", "rents.safetensors"])
+def test_inputs_are_not_overwritten(rents, tmp_path, capsys, output):
+    before = (tmp_path / output).read_bytes()
+    assert main(["predict", rents, "rents.csv", "--output", output, "--force"]) == 1
+    assert "would be overwritten" in capsys.readouterr().err
+    assert (tmp_path / output).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("area\n1\n", "new.csv has no column 'city'; it has 'area'"),
+        ("x\n1\n", "new.csv has no columns 'area', 'city'"),
+        ("area,city\n1,Rom\n", "new.csv, line 2, column 'city': 'Rom' is not known; known are 'Bonn', 'Ulm'"),
+        ("area,city\n1,Ulm\n?,Ulm\n", "new.csv, line 3, column 'area': '?' stands for a missing value"),
+        ("area,city\nbig,Ulm\n", "new.csv, line 2, column 'area': 'big' is not a number"),
+        ("area,city\n1\n", "new.csv, line 2: 1 field"),
+        ("", "new.csv is empty"),
+    ],
+)
+def test_refused_table(rents, tmp_path, capsys, content, message):
+    (tmp_path / "new.csv").write_text(content)
+    assert main(["predict", rents, "new.csv"]) == 1
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
+
+
+def test_refused_models(rents, tmp_path, capsys):
+    (tmp_path / "text.safetensors").write_text("no model")
+    Net([2, 1]).save("plain.safetensors")
+    Net([2, 1]).save("strange.safetensors", metadata={"table": "{}"})
+    Net([2, 1]).save("torn.safetensors", metadata={"table": "{"})
+    table = TableEncoder.fit(read_table("rents.csv"), "rent", "regression").to_dict()
+    import json
+
+    Net([2, 1]).save("other.safetensors", metadata={"table": json.dumps(table)})
+    for model, message in {
+        "absent": "No such file",
+        "text": "not a safetensors file",
+        "plain": "not written by 'chainrule train'",
+        "strange": "not the description of a table encoder",
+        "torn": "torn.safetensors: ",
+        "other": "is inconsistent: its table gives 3 inputs and 1 outputs",
+    }.items():
+        assert main(["predict", f"{model}.safetensors", "rents.csv"]) == 1
+        printed = capsys.readouterr()
+        assert message in printed.err
+        assert (printed.out, printed.err.count("\n")) == ("", 1)
+
+
+def test_probabilities_of_numbers_are_refused(rents, capsys):
+    assert main(["predict", rents, "rents.csv", "--probabilities"]) == 1
+    assert "--probabilities needs a model of classes" in capsys.readouterr().err

@@ -1,0 +1,428 @@
+"""The derivations, read as a person would: every printed formula is parsed from the page and evaluated.
+
+`Formula` knows nothing of the objects that wrote the page, so a wrong formula, a missing
+parenthesis or a wrong index range shows up as a number that is not the net's.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from chainrule import SGD, Net
+from chainrule.config import ACTIVATIONS, HIDDEN_ACTIVATIONS, LOSSES, OUTPUT_OF_LOSS, REDUCTIONS, NetConfig
+from chainrule.derivation import compare, derive
+from chainrule.derivation.formulas import ACTIVATION_FORMULAS, LOSS_FORMULAS
+from chainrule.derivation.notation import LATEX, TEXT
+from chainrule.derivation.rule import Rule
+from chainrule.derivation.symbols import Symbol
+
+ROWS = 4
+GAMMA = 0.25
+
+TOKEN = re.compile(
+    r"\s*(d\w+?(?:\[[^\]]*\])?/d\w+(?:\[[^\]]*\])?"  # a partial derivative
+    r"|\.\*|\./|\^T|\^\d+|sum_[a-z]|[A-Za-z_]\w*(?:\[[^\]]*\])?|\d+|[-+*/()\[\]=>])"
+)
+RANGES = r"(?:[ijklm] = 1\.\.\w+(?:, )?)+"
+FUNCTIONS: dict[str, Callable[[Any], Any]] = {
+    "exp": np.exp,
+    "log": np.log,
+    "tanh": np.tanh,
+    "sigmoid": lambda h: 1 / (1 + np.exp(-h)),
+    "relu": lambda h: np.maximum(h, 0),
+    "softmax": lambda h: np.exp(h) / np.exp(h).sum(axis=1, keepdims=True),
+    "rowsum": lambda a: a.sum(axis=1, keepdims=True),
+    "colsum": lambda a: a.sum(axis=0),
+}
+
+
+class Formula:
+    """A right-hand side as printed, translated to Python by recursive descent over its tokens."""
+
+    def __init__(self, text: str, values: dict[str, Any], sizes: dict[str, int]) -> None:
+        self.rest = TOKEN.findall(text)
+        assert re.sub(r"\s", "", "".join(self.rest)) == re.sub(r"\s", "", text)
+        self.source = self.sum()
+        assert not self.rest, f"not understood: {self.rest} of {text}"
+        tools = {"times": times, "bracket": bracket, "total": sum, "looked_up": looked_up}
+        self.names = {**FUNCTIONS, **tools, "values": values, "sizes": sizes}
+
+    def value(self, at: dict[str, int]) -> Any:
+        return eval(self.source, {**self.names, **at})
+
+    def sum(self) -> str:
+        source = self.product()
+        while self.rest and self.rest[0] in "+-":
+            source += f" {self.rest.pop(0)} {self.product()}"
+        return f"({source})"
+
+    def product(self) -> str:
+        negative = self.rest[0] == "-" and self.rest.pop(0)
+        source = self.factor()
+        while self.rest and self.rest[0] not in ("+", "-", ")", "]", "=", ">"):
+            sign = self.rest.pop(0) if self.rest[0] in (".*", "./", "/") else " "
+            source = f"times({source}, {sign!r}, {self.factor()})"
+        return f"(-{source})" if negative else source
+
+    def factor(self) -> str:
+        source = self.operand(self.rest.pop(0))
+        while self.rest and self.rest[0].startswith("^"):
+            power = self.rest.pop(0)[1:]
+            source += ".T" if power == "T" else f"**{power}"
+        return source
+
+    def operand(self, token: str) -> str:
+        if token.startswith("sum_"):
+            letter = token.removeprefix("sum_")
+            return f"total({self.product()} for {letter} in range(sizes[{letter!r}]))"
+        if token == "(":
+            return self.sum() + self.closing(")")
+        if token == "[":
+            return f"bracket({self.sum()}, {self.rest.pop(0)!r}, {self.sum()}){self.closing(']')}"
+        if token in FUNCTIONS:
+            return f"{token}({self.factor()})"
+        if token.isdigit() or token in "ijklm":
+            return token
+        name, labels = read_symbol(token)
+        return f"looked_up(values[{name!r}], ({''.join(f'{place(label)},' for label in labels)}))"
+
+    def closing(self, bracket: str) -> str:
+        assert self.rest.pop(0) == bracket
+        return ""
+
+
+def times(left: Any, sign: str, right: Any) -> Any:
+    if sign == " ":
+        return left @ right if np.ndim(left) == np.ndim(right) == 2 else left * right
+    return left * right if sign == ".*" else left / right
+
+
+def bracket(left: Any, relation: str, right: Any) -> Any:
+    return np.where({"=": np.equal, ">": np.greater}[relation](left, right), 1.0, 0.0)
+
+
+def looked_up(value: Any, positions: tuple[int, ...]) -> Any:
+    """Return an array, its entry, or a derivative of entries, which are kept in a dict by all their positions."""
+    if positions:
+        return value[positions]
+    if not isinstance(value, dict):
+        return value
+    array = np.empty((ROWS, 1 + max(key[1] for key in value)))
+    for key, entry in value.items():
+        array[key[:2]] = entry
+    return array
+
+
+def read_symbol(token: str) -> tuple[str, list[str]]:
+    """Split dO[i,m]/dZ[i,l] into its name dO/dZ and all its indices i, m, i, l."""
+    labels = [label for inside in re.findall(r"\[([^\]]*)\]", token) for label in inside.split(",")]
+    return re.sub(r"\[[^\]]*\]", "", token), labels
+
+
+def place(label: str) -> str:
+    return "0" if label == "1" else label
+
+
+@dataclass
+class Equation:
+    left: str
+    rights: list[str]
+    sizes: dict[str, int]
+
+
+def read_page(page: str) -> Iterator[Equation]:
+    """Read the equations of a page: broken lines joined, reasons dropped, ranges kept."""
+    for section in re.split(r"\n\n\d+\. .*\n", page)[1:]:
+        margin = re.match(r"  \S+\s+(=|<-) ", section).start(1)
+        equations: list[Equation] = []
+        for line in section.splitlines():
+            body = re.sub(rf"\s{{3,}}{RANGES}$", "", line)
+            if left := body[:margin].strip():
+                equations.append(Equation(left, [], {}))
+            if re.match(r"= |<- ", body[margin:]):
+                equations[-1].rights.append(body[margin + 2 :])
+            elif body.strip():
+                equations[-1].rights[-1] += "   " + body.strip()
+            ranges = re.findall(r"(\w) = 1\.\.(\w+)", line[len(body) :])
+            equations[-1].sizes |= {letter: ROWS if size == "N" else int(size) for letter, size in ranges}
+        for equation in equations:
+            equation.rights = [re.sub(r"\s{3}\((.* cancels|each row.*)\)$", "", right) for right in equation.rights]
+            yield equation
+
+
+def random_config(seed: int) -> NetConfig:
+    draw = random.Random(seed)
+    depth = draw.randint(1, 4)
+    loss = draw.choice(LOSSES)
+    output = OUTPUT_OF_LOSS.get(loss) or draw.choice(ACTIVATIONS)
+    sizes = [draw.randint(1, 3) for _ in range(depth)] + [draw.randint(2 if output == "softmax" else 1, 3)]
+    hidden = [draw.choice(HIDDEN_ACTIVATIONS) for _ in range(depth - 1)]
+    return NetConfig.create(sizes, hidden, output, loss, draw.choice(REDUCTIONS), draw.random() < 0.7, "float64")
+
+
+def net_and_data(config: NetConfig) -> tuple[Net, np.ndarray, np.ndarray]:
+    random_numbers = np.random.default_rng(sum(config.sizes))
+    *hidden, output = config.activations
+    net = Net(config.sizes, hidden, output, config.loss, config.reduction, config.bias, config.dtype, seed=0)
+    net.parameters[:] = random_numbers.normal(size=net.parameters.size)
+    X = random_numbers.normal(size=(ROWS, config.features))
+    Y = random_numbers.uniform(size=(ROWS, config.outputs))
+    return net, X, Y / Y.sum(axis=1, keepdims=True) if config.loss == "cross_entropy" else Y
+
+
+def known_values(net: Net, X: np.ndarray, Y: np.ndarray) -> dict[str, Any]:
+    """Everything that a reader of the page has: data, parameters, and the trace."""
+    values: dict[str, Any] = {"X": X, "Y": Y, "N": ROWS, "gamma": GAMMA, **net.trace(X, Y)}
+    values["L"] = net.loss(X, Y)
+    for layer, W in enumerate(net.weights, start=1):
+        values[f"W{layer}"] = W.copy()
+    for layer, b in enumerate(net.biases, start=1):
+        values[f"b{layer}"] = b.copy()
+    return values
+
+
+def assert_equal(actual: Any, expected: Any, where: str) -> None:
+    np.testing.assert_allclose(actual, expected, rtol=1e-11, atol=1e-13, err_msg=where)
+    assert np.shape(actual) == np.shape(expected), where
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_every_printed_formula_gives_the_number_of_the_net(seed: int) -> None:
+    config = random_config(seed)
+    net, X, Y = net_and_data(config)
+    values = known_values(net, X, Y)
+    net.step(X, Y, SGD(lr=GAMMA))
+    updated = {f"W{layer}": W for layer, W in enumerate(net.weights, start=1)}
+    updated |= {f"b{layer}": b for layer, b in enumerate(net.biases, start=1)}
+    page = derive(config)
+    met = set()
+    # The chain rule of a layer is printed before the factors that it is made of.
+    for equation in sorted(read_page(page), key=lambda equation: "/" not in equation.left):
+        for right in equation.rights:
+            if " * " in right:
+                check_chain(right)
+            else:
+                met.add(check(equation, right, values, updated, f"{equation.left} = {right}\n{page}"))
+    assert met >= {"L", "dL/dYhat", "dYhat/dO", *net.trace(X, Y), *updated}
+
+
+def check_chain(right: str) -> None:
+    factors = [factor.strip().split("/d") for factor in right.split(" * ")]
+    assert factors[0][0] == "dL"
+    assert all(f"d{below}" == above for (_, below), (above, _) in itertools.pairwise(factors)), right
+
+
+def check(equation: Equation, right: str, values: dict[str, Any], updated: dict[str, Any], where: str) -> str:
+    """Compare a right side with the net's numbers, or with the other right sides; return the name on the left."""
+    name, labels = read_symbol(equation.left)
+    formula = Formula(right, values, equation.sizes)
+    if not labels:
+        assert_equal(formula.value({}), updated[name] if name in updated else values[name], where)
+        return name
+    free = list(dict.fromkeys(label for label in labels if label != "1"))
+    entries = {}
+    for position in itertools.product(*(range(equation.sizes[letter]) for letter in free)):
+        at = dict(zip(free, position, strict=True))
+        entries[tuple(at.get(label, 0) for label in labels)] = float(formula.value(at))
+    if "/" in name:
+        assert entries == pytest.approx(values.setdefault(name, entries), rel=1e-12), where
+    else:
+        assert sorted(entries) == list(np.ndindex(values[name].shape)), where
+        assert_equal(np.reshape([entries[key] for key in sorted(entries)], values[name].shape), values[name], where)
+    return name
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_every_matrix_formula_evaluates_to_what_it_prints(seed: int) -> None:
+    config = random_config(seed)
+    values = known_values(*net_and_data(config))
+    for equation in (equation for section in Rule(config).sections for equation in section.equations):
+        if isinstance(equation.left, Symbol) and not equation.left.subscripts and equation.left.name in values:
+            for step in equation.steps:
+                printed = step.right.write(TEXT)
+                if "dL/dYhat" not in printed and not equation.left.name.startswith(("W", "b")):
+                    sizes = {index.letter: ROWS if index.size == "N" else index.size for index in equation.indices()}
+                    assert_equal(step.right.evaluate(values, {}), Formula(printed, values, sizes).value({}), printed)
+
+
+SLOPE_STEP = 1e-6
+POINT = Symbol("x", rank=0)
+TARGET = Symbol("y", rank=0)
+
+
+@pytest.mark.parametrize("name", sorted(ACTIVATION_FORMULAS))
+@pytest.mark.parametrize("h", [-1.3, 0.4, 2.0])
+def test_activation_derivative_is_that_of_its_definition(name: str, h: float) -> None:
+    formula = ACTIVATION_FORMULAS[name]
+    value = formula.definition(POINT)
+    slope = formula.derivative(POINT, value).evaluate({"x": h}, {})
+    above, below = (value.evaluate({"x": h + step}, {}) for step in (SLOPE_STEP, -SLOPE_STEP))
+    assert slope == pytest.approx((above - below) / (2 * SLOPE_STEP), rel=1e-8, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("y", [0.0, 0.3, 1.0])
+def test_loss_derivative_is_that_of_its_value(name: str, y: float) -> None:
+    formula, p = LOSS_FORMULAS[name], 0.6
+    value = formula.value(TARGET, POINT)
+    slope = formula.derivative(TARGET, POINT).evaluate({"x": p, "y": y}, {})
+    above, below = (value.evaluate({"x": p + step, "y": y}, {}) for step in (SLOPE_STEP, -SLOPE_STEP))
+    assert slope == pytest.approx((above - below) / (2 * SLOPE_STEP), rel=1e-8, abs=1e-9)
+
+
+def test_the_tables_hold_every_activation_and_loss() -> None:
+    assert {*ACTIVATION_FORMULAS, "softmax"} == set(ACTIVATIONS)
+    assert set(LOSS_FORMULAS) == set(LOSSES)
+
+
+def test_document_002_with_its_index_ranges() -> None:
+    page = derive(NetConfig.create([3, 4, 1], bias=False))
+    assert re.search(r"O\[i,1\] = sum_k Z\[i,k\] W2\[k,1\] +i = 1\.\.N, k = 1\.\.4\n", page)
+    assert re.search(r"dH\[i,l\]/dW1\[k,l\] = X\[i,k\] +i = 1\.\.N, k = 1\.\.3, l = 1\.\.4\n", page)
+    assert "1/N sum_i Z[i,k] (Yhat[i,1] - Y[i,1]) Yhat[i,1] (1 - Yhat[i,1])\n" in page
+    assert "b1" not in page
+
+
+@pytest.mark.parametrize(
+    ("output", "loss", "cancelled"),
+    [("sigmoid", "log_loss", r"Yhat .* (1 - Yhat) cancels"), ("softmax", "cross_entropy", "Yhat cancels")],
+)
+def test_cancelling_factors_are_shown(output: str, loss: str, cancelled: str) -> None:
+    page = derive(NetConfig.create([3, 4, 2], output=output, loss=loss))
+    assert cancelled in page
+    assert re.search(r"= \(Yhat - Y\) / N ", page)
+    assert "cancels" not in derive(NetConfig.create([3, 4, 2], output=output, loss="squared_error"))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_text_is_ascii_of_at_most_100_columns(seed: int) -> None:
+    config, other = random_config(seed), random_config(seed + 1)
+    for page in (derive(config), compare(config, other)):
+        assert page.isascii()
+        assert max(map(len, page.splitlines())) <= 100
+
+
+def assert_latex_is_well_formed(page: str) -> None:
+    assert page.isascii()
+    assert page.count("{") == page.count("}")
+    assert page.count(r"\left") - page.count(r"\leftarrow") == page.count(r"\right")
+    opened: list[str] = []
+    for what, name in re.findall(r"\\(begin|end)\{([^}]*)\}", page):
+        if what == "begin":
+            opened.append(name)
+        else:
+            assert opened.pop() == name
+    assert not opened
+    outside_mathematics = re.sub(r"\$[^$]*\$|\\\[.*?\n\\\]", "", page, flags=re.DOTALL)
+    if "align*" not in page:
+        assert not re.search(r"(?<!\\)_", outside_mathematics)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_latex_is_well_formed(seed: int) -> None:
+    config, other = random_config(seed), random_config(seed + 1)
+    page = derive(config, latex=True)
+    assert_latex_is_well_formed(page)
+    assert_latex_is_well_formed(compare(config, other, latex=True))
+    first, *rows, last = page.splitlines()
+    assert (first, last) == (r"\begin{align*}", r"\end{align*}")
+    assert all(row.count("&") == 1 for row in rows)
+
+
+@pytest.mark.parametrize("seed", [1, 4])
+def test_every_latex_formula_can_be_set(seed: int) -> None:
+    from matplotlib.mathtext import MathTextParser
+
+    parser = MathTextParser("path")
+    for equation in (equation for section in Rule(random_config(seed)).sections for equation in section.equations):
+        for formula in (equation.left, *(step.right for step in equation.steps)):
+            parser.parse(f"${formula.write(LATEX)}$")
+
+
+def marks(page: str) -> dict[str, str]:
+    """Return the mark of each term of a comparison by its name."""
+    found = re.findall(r"^  ([=*]) (\S+) ", page, flags=re.MULTILINE)
+    return {read_symbol(name)[0]: mark for mark, name in found}
+
+
+def differing(page: str) -> set[str]:
+    return {name for name, mark in marks(page).items() if mark == "*"}
+
+
+REGRESSION = NetConfig.create([3, 4, 1], output="identity", loss="squared_error")
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"loss": "half_squared_error"}, {"L", "dL/dYhat", "delta_O"}),
+        ({"reduction": "sum"}, {"L", "dL/dYhat", "delta_O"}),
+        ({"activations": ("tanh", "identity")}, {"dZ/dH", "delta_H"}),
+        ({"activations": ("sigmoid", "tanh")}, {"dYhat/dO", "delta_O"}),
+        ({"bias": False}, {"dO/db2", "db2", "dH/db1", "db1"}),
+        ({"sizes": (5, 7, 1)}, set()),
+    ],
+)
+def test_comparison_marks_the_terms_that_differ(changes: dict[str, Any], expected: set[str]) -> None:
+    other = replace(REGRESSION, **changes)
+    assert differing(compare(REGRESSION, other)) == differing(compare(other, REGRESSION)) == expected
+    assert len(marks(compare(REGRESSION, other))) == 15
+
+
+def test_question_of_document_004() -> None:
+    log_loss = NetConfig.create([3, 4, 1], loss="log_loss")
+    page = compare(log_loss, NetConfig.create([3, 4, 1], loss="half_squared_error"))
+    assert differing(page) == {"L", "dL/dYhat", "delta_O"}
+    assert "A: Yhat .* (1 - Yhat) of dYhat/dO cancels, and leaves delta_O = (Yhat - Y) / N." in page
+    assert "B: dYhat/dO = Yhat .* (1 - Yhat) remains a factor of delta_O" in page
+    assert "delta_O of A over delta_O of B is 1 ./ (Yhat .* (1 - Yhat))." in page
+    assert "A: delta_O goes from 0.9 to 0.99 as a wrong output goes from 0.9 to 0.99: it grows" in page
+    assert "B: delta_O goes from 0.081 to 0.009801 as a wrong output goes from 0.9 to 0.99: the surer" in page
+
+
+def test_printed_deltas_are_those_of_a_net_with_that_output() -> None:
+    losses = ("log_loss", "squared_error")
+    page = compare(*(NetConfig.create([1, 1], loss=loss) for loss in losses))
+    rows = [[float(cell) for cell in row.split()] for row in page.splitlines()[-3:]]
+    assert [yhat for yhat, *_ in rows] == [0.5, 0.9, 0.99]
+    for yhat, at_a, at_b, ratio in rows:
+        deltas = []
+        for loss in losses:
+            net = Net([1, 1], loss=loss, dtype="float64", init="zeros")
+            net.biases[0][0] = np.log(yhat / (1 - yhat))
+            deltas.append(net.trace([[0.0]], [[0.0]])["delta_O"].item())
+        assert [at_a, at_b, ratio] == pytest.approx([*deltas, deltas[0] / deltas[1]], rel=1e-5)
+
+
+def test_learning_rate_that_makes_up_for_a_constant() -> None:
+    other = replace(REGRESSION, loss="half_squared_error", reduction="sum", dtype="float64")
+    mean = replace(REGRESSION, dtype="float64")
+    page = compare(mean, other)
+    assert "A with learning rate gamma takes the step of B with learning rate 2 gamma / N." in page
+    (net_a, X, Y), (net_b, _, _) = net_and_data(mean), net_and_data(other)
+    net_a.step(X, Y, SGD(lr=GAMMA))
+    net_b.step(X, Y, SGD(lr=2 * GAMMA / ROWS))
+    assert_equal(net_a.parameters, net_b.parameters, page)
+
+
+def test_softmax_and_sigmoid_share_the_delta_of_their_own_losses() -> None:
+    page = compare(
+        NetConfig.create([3, 2], output="softmax", loss="cross_entropy"), NetConfig.create([3, 2], loss="log_loss")
+    )
+    assert differing(page) == {"L", "dL/dYhat", "dYhat/dO"}
+    assert "delta_O is the same formula in both." in page
+    assert "Yhat    A" not in page
+
+
+def test_a_rule_does_not_differ_from_itself() -> None:
+    page = compare(REGRESSION, REGRESSION)
+    assert not differing(page)
+    assert "The two rules are the same, formula by formula." in page
