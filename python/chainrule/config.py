@@ -182,13 +182,15 @@ def _read_dtype(dtype: object) -> DType:
 
 
 def _check_memory(config: NetConfig) -> None:
-    needed = 2 * config.parameter_count * (4 if config.dtype == "float32" else 8)
+    largest = max(fan_in * fan_out for fan_in, fan_out in config.layer_shapes)
+    # Parameters and gradients; and the random numbers that a layer starts from, as integers and as floats.
+    needed = 2 * config.parameter_count * (4 if config.dtype == "float32" else 8) + 2 * 8 * largest
     if needed > 2**62:
         raise OverflowError(f"sizes {list(config.sizes)} give {config.parameter_count} parameters: too many to address")
     physical = _physical_memory()
     if physical is not None and needed > physical:
         raise MemoryError(
-            f"sizes {list(config.sizes)} need {needed / 1e9:.0f} GB for parameters and gradients; "
+            f"sizes {list(config.sizes)} need {needed / 1e9:.0f} GB for parameters, gradients and initial weights; "
             f"this machine has {physical / 1e9:.0f} GB"
         )
 

@@ -11,6 +11,7 @@ from . import _core
 from .config import read_count
 from .errors import DivergenceError
 from .history import FitState, History, StopReason
+from .optimizers import core_optimizer
 
 if TYPE_CHECKING:
     from .net import Net
@@ -42,8 +43,6 @@ def fit(
     progress: bool,
 ) -> History:
     """Run `Net.fit`, which documents the arguments."""
-    from .net import core_optimizer
-
     epochs = read_count("epochs", epochs, minimum=0)
     if callback is not None and not callable(callback):
         raise TypeError(f"callback must be callable, got {callback!r}")

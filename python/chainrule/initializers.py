@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import operator
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, SupportsIndex, TypeAlias, cast
 
 import numpy as np
@@ -51,8 +51,8 @@ def read_seed(seed: object) -> int:
     return value
 
 
-def initial_weights(config: NetConfig, init: str, seed: int) -> list[Weights]:
-    """Draw the weights of every layer; biases start at zero.
+def initial_weights(config: NetConfig, init: str, seed: int) -> Iterator[Weights]:
+    """Draw the weights of every layer, one after the other; biases start at zero.
 
     Parameters
     ----------
@@ -61,9 +61,9 @@ def initial_weights(config: NetConfig, init: str, seed: int) -> list[Weights]:
         One of `INITIALIZERS`.
     seed : int
 
-    Returns
-    -------
-    list of ndarray of float64, one (fan_in, fan_out) per layer
+    Yields
+    ------
+    ndarray of float64, one (fan_in, fan_out) per layer
 
     Raises
     ------
@@ -72,9 +72,12 @@ def initial_weights(config: NetConfig, init: str, seed: int) -> list[Weights]:
     """
     half_width = INITIALIZERS[choose("init", init, tuple(INITIALIZERS))]
     stream = np.random.Philox(key=seed)
-    weights = []
     for fan_in, fan_out in config.layer_shapes:
+        # In place, for a layer may fill much of the memory.
         raw = stream.random_raw((fan_in, fan_out))
-        unit = (raw >> np.uint64(11)).astype(np.float64) * 2.0**-53
-        weights.append((2.0 * unit - 1.0) * half_width(fan_in, fan_out))
-    return weights
+        raw >>= np.uint64(11)
+        weights = raw.astype(np.float64)
+        weights *= 2.0**-52
+        weights -= 1.0
+        weights *= half_width(fan_in, fan_out)
+        yield weights

@@ -11,7 +11,7 @@ from .config import NetConfig, read_count
 from .fitting import fit
 from .history import FitState, History
 from .initializers import initial_weights, read_seed
-from .optimizers import Optimizer, read_optimizer
+from .optimizers import Optimizer, core_optimizer
 from .trace import Trace
 
 if TYPE_CHECKING:
@@ -396,13 +396,6 @@ class Net:
         from .files import load
 
         return load(cls, path)
-
-
-def core_optimizer(optimizer: str | Optimizer) -> _core.Optimizer:
-    """Return the core's form of an optimizer's name or instance."""
-    rule = read_optimizer(optimizer)
-    constants = {name: float(value) for name, value in vars(rule).items()}
-    return _core.Optimizer(rule.name, **constants)
 
 
 def _layer_views(config: NetConfig, arena: Array) -> tuple[tuple[Array, ...], tuple[Array, ...]]:

@@ -11,9 +11,10 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar, cast
 
+from . import _core
 from .config import choose
 
-__all__ = ["OPTIMIZERS", "SGD", "Adam", "Optimizer", "read_optimizer"]
+__all__ = ["OPTIMIZERS", "SGD", "Adam", "Optimizer", "core_optimizer", "read_optimizer"]
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,13 @@ def read_optimizer(optimizer: object) -> Optimizer:
     if not isinstance(optimizer, str):
         raise TypeError(f"optimizer must be a name or an optimizer such as SGD(lr=0.1); got {optimizer!r}")
     return OPTIMIZERS[choose("optimizer", optimizer, tuple(OPTIMIZERS))]()
+
+
+def core_optimizer(optimizer: object) -> _core.Optimizer:
+    """Return the core's form of an optimizer, given as for `read_optimizer`."""
+    rule = read_optimizer(optimizer)
+    constants = {name: float(value) for name, value in vars(rule).items()}
+    return _core.Optimizer(rule.name, **constants)
 
 
 def _check_constant(argument: str, given: object, *, positive: bool) -> float:

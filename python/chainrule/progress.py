@@ -34,3 +34,5 @@ def epoch_progress(epochs: int) -> Iterator[Callable[[FitState], None]]:
             bar.update(task, completed=state.epoch, losses=losses)
 
         yield show
+        # A fit that stopped early is complete all the same.
+        bar.update(task, total=bar.tasks[task].completed)

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from .cases import CASES, select
+
 __all__ = ["add_arguments", "run"]
 
 #: One thread for everyone, on one core: these must be set before a library starts its threads.
@@ -38,6 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure in a process of its own, with one thread on one core, and return its exit code."""
+    if not select(args.only):
+        names = "; ".join(case.name for case in CASES)
+        raise ValueError(f"--only {args.only!r} is in the name of no case; there are: {names}")
     for path in (args.json, args.plot):
         if path is not None and path != Path("-") and path.exists() and not args.force:
             raise FileExistsError(f"{path} exists; replace it with --force")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..config import NetConfig
 from ..optimizers import SGD, Adam, Optimizer
 
-__all__ = ["CASES", "Case", "data"]
+__all__ = ["CASES", "Case", "data", "select"]
 
 Array = NDArray[Any]
 
@@ -62,3 +62,8 @@ def data(case: Case, dtype: str, batches: int) -> tuple[Array, Array]:
     if case.loss == "cross_entropy":
         return X, random.integers(0, case.sizes[-1], rows)
     return X, random.random((rows, case.sizes[-1])).astype(dtype)
+
+
+def select(text: str) -> list[Case]:
+    """Return the cases whose name contains `text`."""
+    return [case for case in CASES if text in case.name]

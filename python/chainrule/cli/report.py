@@ -14,6 +14,7 @@ from rich.text import Text
 from ..config import NetConfig
 from ..history import History
 from ..tables import Categories, baseline_outputs, describe_scores, score
+from ..tables.table import counted
 from .problem import Problem
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ class Report:
         """Say what is learned from what."""
         encoder, split, table, note = problem.encoder, problem.split, problem.table, problem.source.note
         self._show(
-            ("data", f"{problem.source.path.name}, {table.rows} rows" + (f" ({note})" if note else "")),
-            ("features", f"{len(encoder.features)} columns, {len(encoder.feature_names)} inputs"),
+            ("data", f"{problem.source.path.name}, {counted(table.rows, 'row')}" + (f" ({note})" if note else "")),
+            ("features", f"{counted(len(encoder.features), 'column')}, {counted(len(encoder.feature_names), 'input')}"),
             ("target", f"{problem.source.target}, {_describe_target(problem)}"),
             ("rows", f"{len(split.train)} training, {len(split.validation)} validation, {len(split.test)} test"),
         )
@@ -58,7 +59,7 @@ class Report:
         reason = STOPPED[history.stopped].format(patience=args.patience)
         self._show(
             ("network", f"{_describe_layers(config)}, {config.parameter_count} parameters, {config.dtype}"),
-            ("training", f"{history.epochs} epochs in {history.seconds:.2f} s ({reason}), seed {args.seed}"),
+            ("training", f"{counted(history.epochs, 'epoch')} in {history.seconds:.2f} s ({reason}), seed {args.seed}"),
             ("best epoch", f"{best + 1}, {losses}"),
         )
 

@@ -256,11 +256,12 @@ class TableEncoder:
 def _fit_feature(table: Table, name: str, rows: NDArray[np.integer[Any]] | None) -> Column:
     if table.is_numeric(name):
         return Standardised.fit(table, name, rows)
-    different = len(set(table.text(name)))
+    cells = table.text(name)
+    different = len(set(cells))
     if different == table.rows or different > MAX_CATEGORIES:
         raise ValueError(
-            f"{table.source}, column {name!r}: {different} different texts in {table.rows} rows are names "
-            f"rather than categories; leave the column out with --ignore {shlex.quote(name)}"
+            f"{table.source}, column {name!r}: {different} different texts, such as {cells[0]!r}, are names rather "
+            f"than categories; leave the column out with --ignore {shlex.quote(name)}"
         )
     return Categories.fit(table, name)
 

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .table import counted
+
 __all__ = ["Split", "split_rows"]
 
 Rows = NDArray[np.int64]
@@ -75,6 +77,6 @@ def _check_parts(split: Split, rows: int, validation: float, test: float) -> Non
     for part, share in wanted.items():
         if share > 0 and len(getattr(split, part)) == 0:
             raise ValueError(
-                f"{rows} rows are too few for a {part} part of {share:.0%}; "
+                f"{counted(rows, 'row')} cannot be split into parts with {share:.0%} for {part}; "
                 "give more rows, or set the fraction to another value (0 for none)"
             )

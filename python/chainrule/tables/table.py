@@ -17,7 +17,7 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Table", "listed", "read_number", "read_table"]
+__all__ = ["Table", "counted", "listed", "read_number", "read_table"]
 
 #: Cells that stand for "no value", in lower case.
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "?"})
@@ -58,8 +58,8 @@ class Table:
         """Raise ValueError, listing what is there, unless every one of `names` is a column."""
         absent = [name for name in names if name not in self.cells]
         if absent:
-            columns = "column" if len(absent) == 1 else "columns"
-            raise ValueError(f"{self.source} has no {columns} {listed(absent)}; it has {listed(self.names)}")
+            noun = "column" if len(absent) == 1 else "columns"
+            raise ValueError(f"{self.source} has no {noun} {listed(absent)}; it has {listed(self.names)}")
 
     def text(self, name: str) -> list[str]:
         """Return the column's cells.
@@ -140,7 +140,7 @@ def read_table(path: str | os.PathLike[str]) -> Table:
         with open(path, encoding="utf-8-sig", newline="") as file:
             return _read_rows(source, file)
     except UnicodeDecodeError as error:
-        raise ValueError(f"{source} is not a text file in UTF-8 ({error.reason})") from None
+        raise ValueError(f"{source} is not a text file in UTF-8 ({error.reason}); save it as UTF-8") from None
 
 
 def _read_rows(source: str, file: TextIO) -> Table:
@@ -153,8 +153,8 @@ def _read_rows(source: str, file: TextIO) -> Table:
         for fields in filter(None, reader):
             if len(fields) != len(names):
                 raise ValueError(
-                    f"{source}, line {reader.line_num}: {_counted(fields, 'field')}, "
-                    f"but the header names {_counted(names, 'column')}"
+                    f"{source}, line {reader.line_num}: {counted(len(fields), 'field')}, "
+                    f"but the header names {counted(len(names), 'column')}"
                 )
             for column, field in zip(columns, fields, strict=True):
                 column.append(field.strip())
@@ -203,5 +203,6 @@ def listed(names: Collection[str], limit: int = 12) -> str:
     return shown if len(names) <= limit else f"{shown}, ... ({len(names)} in all)"
 
 
-def _counted(things: Collection[object], noun: str) -> str:
-    return f"{len(things)} {noun}" + ("" if len(things) == 1 else "s")
+def counted(number: int, noun: str) -> str:
+    """Return a number and its noun, such as ``1 row`` or ``2 rows``."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")

@@ -1,0 +1,53 @@
+"""What several test files share: problems that suit a net, norms of errors, scripts in a fresh interpreter."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import chainrule
+
+HERE = Path(__file__).parent
+
+#: Every output activation with every loss that it may have.
+OUTPUTS_AND_LOSSES = [
+    *((output, loss) for output in chainrule.config.ACTIVATIONS for loss in ("squared_error", "half_squared_error")),
+    ("sigmoid", "log_loss"),
+    ("softmax", "cross_entropy"),
+]
+
+
+def draw(net, rows, seed=0):
+    """Inputs, targets that suit the loss of the net, and weights of the rows, in the dtype of the net."""
+    random = np.random.default_rng(seed)
+    config = net.config
+    X = random.standard_normal((rows, config.features)).astype(config.dtype)
+    if config.loss == "cross_entropy":
+        Y = random.integers(0, config.outputs, rows)
+    else:
+        Y = random.random((rows, config.outputs)).astype(config.dtype)
+    return X, Y, random.random(rows).astype(config.dtype)
+
+
+def relative_error(actual, expected):
+    """The norm of the difference over the norm of what is expected."""
+    actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
+    assert actual.shape == expected.shape
+    scale = np.linalg.norm(expected.ravel())
+    return np.linalg.norm((actual - expected).ravel()) / (scale if scale > 0 else 1.0)
+
+
+def run_python(script, *arguments, timeout=60, check=True, **environment):
+    """Run a script in a fresh interpreter that can import the test files; return the finished process."""
+    return subprocess.run(
+        [sys.executable, "-c", script, *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(HERE), **environment},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=check,
+    )
