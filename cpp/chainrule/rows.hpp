@@ -26,6 +26,10 @@ enum class ScalarType {
   float64
 };
 
+inline bool is_integer(ScalarType type) {
+  return type != ScalarType::float16 && type != ScalarType::float32 && type != ScalarType::float64;
+}
+
 struct Rows {
   const std::byte* data = nullptr;
   std::size_t rows = 0;
@@ -56,6 +60,7 @@ std::optional<std::pair<std::size_t, std::size_t>> first_outside(const Rows& sou
 // The first whose value is infinite, undefined, or becomes infinite as a T.
 template <class T>
 std::optional<std::pair<std::size_t, std::size_t>> first_nonfinite(const Rows& source) {
+  if (is_integer(source.type)) return std::nullopt;  // the largest of 64 bits fits
   constexpr double largest = static_cast<double>(std::numeric_limits<T>::max());
   return first_outside(source, -largest, largest);
 }

@@ -139,10 +139,6 @@ void check_range(const Rows& rows, const std::string& name, double low, double h
   if (bad) throw py::value_error(name + " must be " + what + "; it is " + value_text(rows, *bad));
 }
 
-bool is_integer(ScalarType type) {
-  return type != ScalarType::float16 && type != ScalarType::float32 && type != ScalarType::float64;
-}
-
 void check_distributions(const Rows& rows, const std::string& name) {
   constexpr double tolerance = 1e-2;  // as loose as float16 probabilities are
   std::vector<double> row(rows.columns);

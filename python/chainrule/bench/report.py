@@ -19,8 +19,14 @@ def header(peers: list[str]) -> str:
 def row(measurement: Measurement, peers: list[str]) -> str:
     """Return one line of the table: chainrule's best time, then each peer's and how many times longer it is."""
     best = measurement.best
-    columns = [f"{best[peer]:>11.4g}{measurement.ratio(peer):>8.3g}x" for peer in peers]
-    return f"{measurement.case.name:<34}{best['chainrule']:>11.4g}{measurement.gflops():>9.3g}" + "".join(columns)
+    columns = [f"{_short(best[peer]):>11}{_short(measurement.ratio(peer)) + 'x':>9}" for peer in peers]
+    ours = f"{_short(best['chainrule']):>11}{_short(measurement.gflops()):>9}"
+    return f"{measurement.case.name:<34}{ours}" + "".join(columns)
+
+
+def _short(number: float) -> str:
+    """Three significant digits, and no exponent."""
+    return f"{number:.0f}" if number >= 100 else f"{number:.3g}"
 
 
 def as_json(measurements: list[Measurement], dtype: str) -> dict[str, Any]:
@@ -60,7 +66,7 @@ def draw(measurements: list[Measurement], path: Path) -> None:
     for p, peer in enumerate(peers):
         positions = [i + (p - (len(peers) - 1) / 2) * height for i in range(len(measurements))]
         bars = axes.barh(positions, [m.ratio(peer) for m in measurements], height, label=peer)
-        axes.bar_label(bars, labels=[f"{m.ratio(peer):.3g}x" for m in measurements], padding=3)
+        axes.bar_label(bars, labels=[_short(m.ratio(peer)) + "x" for m in measurements], padding=3)
     axes.axvline(1, color="black", linewidth=1)
     axes.set(xscale="log", xlabel="time of a training step over chainrule's (log scale; 1 = as fast)")
     axes.set_yticks(range(len(measurements)), [m.case.name for m in measurements])

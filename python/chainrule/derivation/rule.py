@@ -135,37 +135,35 @@ def _loss(config: NetConfig, output: Layer) -> Section:
     unit = output.unit_index()
     value = LOSS_FORMULAS[config.loss].value(TARGET.entry(ROW, unit), output.output.entry(ROW, unit))
     equation = _equation(LOSS, _scale(config) * total(ROW, total(unit, value)))
-    rows = "mean" if config.reduction == "mean" else "sum"
-    return Section(f"Loss: {config.loss}, {rows} over the rows (all of weight 1), sum over the outputs", (equation,))
+    title = f"Loss: {config.loss}, {config.reduction} over the rows (all of weight 1), sum over the outputs"
+    return Section(title, (equation,))
 
 
 def _output(config: NetConfig, layers: Sequence[Layer], delta: tuple[Step, ...]) -> Section:
-    layer = layers[-1]
-    yhat, o, i, unit = layer.output, layer.preactivation, ROW, layer.unit_index()
-    by_output = LOSS_FORMULAS[config.loss].derivative
-    if layer.activation == "softmax":
-        other = layer.unit_index("j")
-        outer = Partial(LOSS, yhat.entry(i, other))
-        inner = Partial(yhat.entry(i, other), o.entry(i, unit))
-        slope = softmax_derivative(yhat.entry(i, other), yhat.entry(i, unit), Indicator(other, "=", unit))
-        delta_entry = [total(other, outer * inner), delta[-1].right.entry(i, unit)]
-    else:
-        outer = Partial(LOSS, yhat.entry(i, unit))
-        inner = Partial(yhat.entry(i, unit), o.entry(i, unit))
-        slope = layer.slope.entry(i, unit)
-        delta_entry = [delta[-1].right.entry(i, unit)]
-    loss_slope = _scale(config) * by_output(TARGET.entry(*outer.by.subscripts), yhat.entry(*outer.by.subscripts))
+    layer, i = layers[-1], ROW
+    unit = layer.unit_index()
+    coupled = layer.activation == "softmax"
+    other = layer.unit_index("j") if coupled else unit
+    target, output = TARGET.entry(i, other), layer.output.entry(i, other)
+    outer, inner = Partial(LOSS, output), Partial(output, layer.preactivation.entry(i, unit))
+    slope = (
+        softmax_derivative(output, layer.output.entry(i, unit), Indicator(other, "=", unit))
+        if coupled
+        else layer.slope.entry(i, unit)
+    )
     by_weights, by_bias = _by_parameters(config, layer)
-    across = outer.by.subscripts[1]
+    result = delta[-1].right
     equations = (
-        _chain_rule(layer, (i, *([across] if across != unit else [])), (outer, inner, by_weights.left)),
-        _equation(outer, loss_slope),
+        _chain_rule(layer, (i, other) if coupled else (i,), (outer, inner, by_weights.left)),
+        _equation(outer, _scale(config) * LOSS_FORMULAS[config.loss].derivative(target, output)),
         _equation(inner, slope),
         by_weights,
         *by_bias,
         Equation(layer.delta, delta),
-        _equation(layer.delta.entry(i, unit), *delta_entry),
-        *_gradients(config, layer, delta[-1].right),
+        _equation(
+            layer.delta.entry(i, unit), *([total(other, outer * inner)] if coupled else []), result.entry(i, unit)
+        ),
+        *_gradients(config, layer, result),
     )
     return Section(f"Output layer ({layer.weights.name})", equations, _chain(layers, len(layers) - 1))
 
@@ -196,10 +194,10 @@ def _softmax_delta(layer: Layer, by_output: Expression) -> tuple[Step, ...]:
     gone = cancelled(rest, yhat)
     if not gone:
         return first, Step(product(scalar, yhat, rest - RowSum(weighted, across)))
-    second = Step(product(scalar, weighted - yhat * RowSum(weighted, across)), product(*gone))
-    if weighted != TARGET:
-        return first, second
-    return first, second, Step(without_minus(product(scalar, TARGET - yhat)), reason="each row of Y sums to 1")
+    steps = [first, Step(product(scalar, weighted - yhat * RowSum(weighted, across)), product(*gone))]
+    if weighted == TARGET:
+        steps.append(Step(without_minus(product(scalar, TARGET - yhat)), reason="each row of Y sums to 1"))
+    return tuple(steps)
 
 
 def _hidden(config: NetConfig, layers: Sequence[Layer], at: int, output_delta: Expression) -> Section:
