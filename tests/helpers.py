@@ -13,12 +13,21 @@ import chainrule
 
 HERE = Path(__file__).parent
 
+INTEGERS = [f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)]
+
+#: Rows, features and outputs of the problem that the tests of arrays share.
+ROWS, FEATURES, OUTPUTS = 6, 3, 2
+
 #: Every output activation with every loss that it may have.
 OUTPUTS_AND_LOSSES = [
     *((output, loss) for output in chainrule.config.ACTIVATIONS for loss in ("squared_error", "half_squared_error")),
     ("sigmoid", "log_loss"),
     ("softmax", "cross_entropy"),
 ]
+
+
+def small_net(dtype="float32", **arguments):
+    return chainrule.Net([FEATURES, 4, OUTPUTS], dtype=dtype, **{"output": "identity", "seed": 2, **arguments})
 
 
 def draw(net, rows, seed=0):
@@ -43,11 +52,13 @@ def relative_error(actual, expected):
 
 def run_python(script, *arguments, timeout=60, check=True, **environment):
     """Run a script in a fresh interpreter that can import the test files; return the finished process."""
-    return subprocess.run(
+    finished = subprocess.run(
         [sys.executable, "-c", script, *map(str, arguments)],
         env={**os.environ, "PYTHONPATH": str(HERE), **environment},
         capture_output=True,
         text=True,
         timeout=timeout,
-        check=check,
+        check=False,
     )
+    assert finished.returncode == 0 or not check, finished.stderr
+    return finished

@@ -68,7 +68,7 @@ def load(cls: type[Net], path: str | os.PathLike[str]) -> Net:
         return _build(cls, description, tensors)
     except KeyError as error:
         raise ModelFormatError(f"{path}: not a model of chainrule: {error.args[0]!r} is missing") from error
-    except (TypeError, ValueError, AttributeError, OverflowError, MemoryError, RecursionError) as error:
+    except (TypeError, ValueError, IndexError, OverflowError, MemoryError, RecursionError) as error:
         raise ModelFormatError(f"{path}: not a model of chainrule: {error}") from error
 
 

@@ -1,0 +1,383 @@
+// The kernels of every instruction set that this processor has, against the same sums in plain loops and
+// doubles.
+#include <cmath>
+#include <cstdio>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "chainrule/buffer.hpp"
+#include "chainrule/dispatch.hpp"
+#include "chainrule/random.hpp"
+#include "check.hpp"
+#include "problem.hpp"
+
+namespace chainrule {
+
+#if defined(__x86_64__) || defined(_M_X64)
+extern const KernelSet kernels_x86_64_v2, kernels_x86_64_v3, kernels_x86_64_v4;
+#else
+extern const KernelSet kernels_aarch64;
+#endif
+
+namespace {
+
+// Around the edges of register tiles and vectors, and primes.
+constexpr std::size_t kSizes[] = {1, 2, 5, 6, 7, 8, 13, 16, 17, 31, 33, 64, 65};
+constexpr double kMargin = -77;  // what lies beside a matrix, and must stay
+
+template <class T>
+constexpr double kTolerance = sizeof(T) == 4 ? 1e-5 : 1e-14;
+
+std::vector<const KernelSet*> kernel_sets() {
+#if defined(__x86_64__) || defined(_M_X64)
+  const std::vector<const KernelSet*> all{&kernels_x86_64_v2, &kernels_x86_64_v3, &kernels_x86_64_v4};
+#else
+  const std::vector<const KernelSet*> all{&kernels_aarch64};
+#endif
+  std::vector<const KernelSet*> runnable;
+  for (const KernelSet* set : all) {
+    for (const std::string& isa : available_isas()) {
+      if (isa == set->isa) runnable.push_back(set);
+    }
+  }
+  return runnable;
+}
+
+template <class T>
+const Kernels<T>& table(const KernelSet& set) {
+  if constexpr (sizeof(T) == 4) {
+    return set.f32;
+  } else {
+    return set.f64;
+  }
+}
+
+// A matrix of random numbers in [-1, 1), with kMargin in each row beyond its columns.
+template <class T>
+struct Matrix {
+  std::size_t rows, columns;
+  std::ptrdiff_t stride;
+  Buffer<T> data;
+
+  Matrix(Philox& random, std::size_t rows, std::size_t columns, std::size_t stride)
+      : rows(rows), columns(columns), stride(static_cast<std::ptrdiff_t>(stride)), data(rows * stride) {
+    for (std::size_t i = 0; i < data.size(); ++i) data.data()[i] = static_cast<T>(kMargin);
+    for (std::size_t i = 0; i < rows; ++i) {
+      for (std::size_t j = 0; j < columns; ++j) at(i, j) = static_cast<T>(2 * test::uniform(random) - 1);
+    }
+  }
+  // Of padded rows, as activations and deltas are.
+  Matrix(Philox& random, std::size_t rows, std::size_t columns)
+      : Matrix(random, rows, columns, padded<T>(columns)) {}
+
+  T* operator*() { return data.data(); }
+  T& at(std::size_t i, std::size_t j) {
+    return data.data()[static_cast<std::ptrdiff_t>(i) * stride + static_cast<std::ptrdiff_t>(j)];
+  }
+  double operator()(std::size_t i, std::size_t j) { return static_cast<double>(at(i, j)); }
+
+  bool margin_is_kept() {
+    for (std::size_t i = 0; i < rows; ++i) {
+      for (auto j = columns; j < static_cast<std::size_t>(stride); ++j) {
+        if (at(i, j) != static_cast<T>(kMargin)) return false;
+      }
+    }
+    return true;
+  }
+};
+
+template <class T>
+Matrix<T> copy_of(Matrix<T>& from) {
+  Philox random(0, 0);
+  Matrix<T> to(random, from.rows, from.columns, static_cast<std::size_t>(from.stride));
+  for (std::size_t i = 0; i < from.data.size(); ++i) to.data.data()[i] = from.data.data()[i];
+  return to;
+}
+
+template <class T>
+void check_affine(const Kernels<T>& kernels, std::size_t rows, std::size_t fan_in, std::size_t fan_out,
+                  bool bias) {
+  Philox random(rows, fan_in * 1000 + fan_out);
+  Matrix<T> x(random, rows, fan_in, fan_in + 3), w(random, fan_in, fan_out, fan_out), b(random, 1, fan_out);
+  Matrix<T> y(random, rows, fan_out);
+  kernels.affine(*y, y.stride, *x, x.stride, *w, bias ? *b : nullptr, rows, fan_in, fan_out);
+  for (std::size_t i = 0; i < rows; ++i) {
+    for (std::size_t j = 0; j < fan_out; ++j) {
+      double sum = bias ? b(0, j) : 0, scale = 1;
+      for (std::size_t k = 0; k < fan_in; ++k) {
+        sum += x(i, k) * w(k, j);
+        scale += std::abs(x(i, k) * w(k, j));
+      }
+      CHECK(test::close(y(i, j), sum, kTolerance<T>, scale));
+    }
+  }
+  CHECK(y.margin_is_kept());
+}
+
+template <class T>
+void check_backward_input(const Kernels<T>& kernels, std::size_t rows, std::size_t fan_in,
+                          std::size_t fan_out) {
+  Philox random(rows, fan_in * 1000 + fan_out);
+  Matrix<T> w(random, fan_in, fan_out, fan_out), transposed(random, fan_out, fan_in),
+      delta(random, rows, fan_out);
+  Matrix<T> dx(random, rows, fan_in);
+  kernels.transpose(*transposed, *w, fan_in, fan_out);
+  CHECK(transposed.margin_is_kept());
+  for (std::size_t k = 0; k < fan_in; ++k) {
+    for (std::size_t j = 0; j < fan_out; ++j) CHECK(transposed(j, k) == w(k, j));
+  }
+  kernels.backward_input(*dx, dx.stride, *delta, delta.stride, *transposed, rows, fan_in, fan_out);
+  for (std::size_t i = 0; i < rows; ++i) {
+    for (std::size_t k = 0; k < fan_in; ++k) {
+      double sum = 0, scale = 1;
+      for (std::size_t j = 0; j < fan_out; ++j) {
+        sum += delta(i, j) * w(k, j);
+        scale += std::abs(delta(i, j) * w(k, j));
+      }
+      CHECK(test::close(dx(i, k), sum, kTolerance<T>, scale));
+    }
+  }
+  CHECK(dx.margin_is_kept());
+}
+
+template <class T>
+void check_backward_weights(const Kernels<T>& kernels, std::size_t rows, std::size_t fan_in,
+                            std::size_t fan_out) {
+  Philox random(rows, fan_in * 1000 + fan_out);
+  Matrix<T> x(random, rows, fan_in, fan_in + 1), delta(random, rows, fan_out);
+  // One row more than the gradient has: what follows it in the arena must stay.
+  Matrix<T> dw(random, fan_in + 1, fan_out, fan_out), dw_before = copy_of(dw);
+  Matrix<T> db(random, 1, fan_out), db_before = copy_of(db);
+  kernels.backward_weights(*dw, *db, *x, x.stride, *delta, delta.stride, rows, fan_in, fan_out);
+  for (std::size_t j = 0; j < fan_out; ++j) {
+    double bias = db_before(0, j);
+    for (std::size_t i = 0; i < rows; ++i) bias += delta(i, j);
+    CHECK(test::close(db(0, j), bias, kTolerance<T>, static_cast<double>(1 + rows)));
+    for (std::size_t k = 0; k < fan_in; ++k) {
+      double sum = dw_before(k, j);
+      for (std::size_t i = 0; i < rows; ++i) sum += x(i, k) * delta(i, j);
+      CHECK(test::close(dw(k, j), sum, kTolerance<T>, static_cast<double>(1 + rows)));
+    }
+    CHECK(dw(fan_in, j) == dw_before(fan_in, j));
+  }
+  CHECK(db.margin_is_kept());
+  Matrix<T> without = copy_of(dw_before);
+  kernels.backward_weights(*without, nullptr, *x, x.stride, *delta, delta.stride, rows, fan_in, fan_out);
+  for (std::size_t k = 0; k <= fan_in; ++k) {
+    for (std::size_t j = 0; j < fan_out; ++j) CHECK(without(k, j) == dw(k, j));
+  }
+}
+
+template <class T>
+void check_products(const Kernels<T>& kernels) {
+  for (const std::size_t rows : kSizes) {
+    for (const std::size_t fan_in : kSizes) {
+      for (const std::size_t fan_out : kSizes) {
+        check_affine(kernels, rows, fan_in, fan_out, (rows + fan_in) % 2 == 0);
+        check_backward_input(kernels, rows, fan_in, fan_out);
+        check_backward_weights(kernels, rows, fan_in, fan_out);
+      }
+    }
+  }
+}
+
+double activation_value(Activation activation, double h) {
+  switch (activation) {
+    case Activation::sigmoid:
+      return 1 / (1 + std::exp(-h));
+    case Activation::tanh:
+      return std::tanh(h);
+    case Activation::relu:
+      return h > 0 ? h : 0;
+    default:
+      return h;
+  }
+}
+
+double activation_slope(Activation activation, double a) {
+  switch (activation) {
+    case Activation::sigmoid:
+      return a * (1 - a);
+    case Activation::tanh:
+      return 1 - a * a;
+    case Activation::relu:
+      return a > 0 ? 1 : 0;
+    default:
+      return 1;
+  }
+}
+
+template <class T>
+void check_elementwise(const Kernels<T>& kernels, Activation activation, std::size_t rows,
+                       std::size_t columns) {
+  Philox random(rows, columns);
+  Matrix<T> h(random, rows, columns), a(random, rows, columns), delta(random, rows, columns);
+  Matrix<T> da = copy_of(delta), in_place = copy_of(h);
+  kernels.activate(activation, *a, a.stride, *h, h.stride, rows, columns);
+  kernels.activate(activation, *in_place, in_place.stride, *in_place, in_place.stride, rows, columns);
+  kernels.activation_backward(activation, *delta, delta.stride, *a, a.stride, rows, columns);
+  for (std::size_t i = 0; i < rows; ++i) {
+    for (std::size_t j = 0; j < columns; ++j) {
+      CHECK(test::close(a(i, j), activation_value(activation, h(i, j)), kTolerance<T>, 1));
+      CHECK(in_place(i, j) == a(i, j));
+      CHECK(test::close(delta(i, j), da(i, j) * activation_slope(activation, a(i, j)), kTolerance<T>, 1));
+    }
+  }
+  CHECK(a.margin_is_kept() && delta.margin_is_kept());
+}
+
+template <class T>
+void check_softmax(const Kernels<T>& kernels, std::size_t rows, std::size_t columns) {
+  Philox random(rows, columns);
+  Matrix<T> h(random, rows, columns), a(random, rows, columns), delta(random, rows, columns);
+  Matrix<T> da = copy_of(delta);
+  for (std::size_t j = 0; j < columns; ++j) h.at(0, j) *= 1000;  // the largest is taken off first
+  kernels.activate(Activation::softmax, *a, a.stride, *h, h.stride, rows, columns);
+  kernels.activation_backward(Activation::softmax, *delta, delta.stride, *a, a.stride, rows, columns);
+  for (std::size_t i = 0; i < rows; ++i) {
+    double largest = h(i, 0), sum = 0, mean = 0;
+    for (std::size_t j = 0; j < columns; ++j) largest = std::max(largest, h(i, j));
+    for (std::size_t j = 0; j < columns; ++j) sum += std::exp(h(i, j) - largest);
+    for (std::size_t j = 0; j < columns; ++j) mean += a(i, j) * da(i, j);
+    for (std::size_t j = 0; j < columns; ++j) {
+      CHECK(test::close(a(i, j), std::exp(h(i, j) - largest) / sum, kTolerance<T>, 1));
+      CHECK(test::close(delta(i, j), a(i, j) * (da(i, j) - mean), kTolerance<T>, 1));
+    }
+  }
+  CHECK(a.margin_is_kept() && delta.margin_is_kept());
+}
+
+template <class T>
+void check_activations(const Kernels<T>& kernels) {
+  for (const std::size_t rows : {1, 3}) {
+    for (const std::size_t columns : kSizes) {
+      for (const Activation activation :
+           {Activation::identity, Activation::sigmoid, Activation::tanh, Activation::relu}) {
+        check_elementwise(kernels, activation, rows, columns);
+      }
+      check_softmax(kernels, rows, columns);
+    }
+  }
+}
+
+template <class T>
+void check_losses(const Kernels<T>& kernels, std::size_t rows, std::size_t outputs) {
+  Philox random(rows, outputs);
+  Matrix<T> h(random, rows, outputs), a(random, rows, outputs), y(random, rows, outputs, outputs + 2);
+  Matrix<T> delta(random, rows, outputs), weights(random, 1, rows, rows);
+  const double scale = 0.25;
+  kernels.activate(Activation::softmax, *a, a.stride, *h, h.stride, rows, outputs);
+  std::vector<std::int32_t> labels(rows);
+  for (std::size_t i = 0; i < rows; ++i) labels[i] = static_cast<std::int32_t>(random.below(outputs));
+
+  const Targets<T> classes{nullptr, 0, labels.data(), *weights};
+  const double entropy = kernels.loss(Loss::cross_entropy, Activation::softmax, *delta, delta.stride, *h,
+                                      h.stride, *a, a.stride, classes, scale, rows, outputs);
+  double expected = 0;
+  for (std::size_t i = 0; i < rows; ++i) {
+    const auto label = static_cast<std::size_t>(labels[i]);
+    expected -= weights(0, i) * std::log(a(i, label));
+    for (std::size_t j = 0; j < outputs; ++j) {
+      const double slope = scale * weights(0, i) * (a(i, j) - (j == label ? 1 : 0));
+      CHECK(test::close(delta(i, j), slope, kTolerance<T>, 1));
+    }
+  }
+  CHECK(test::close(entropy, expected, kTolerance<T>, 5.0 * static_cast<double>(rows)));
+  CHECK(delta.margin_is_kept());
+  // Without a place for deltas the loss is the same.
+  CHECK(kernels.loss(Loss::cross_entropy, Activation::softmax, nullptr, 0, *h, h.stride, *a, a.stride,
+                     classes, 1.0, rows, outputs) == entropy);
+
+  kernels.activate(Activation::identity, *a, a.stride, *h, h.stride, rows, outputs);
+  const Targets<T> values{*y, y.stride, nullptr, nullptr};
+  const double squared = kernels.loss(Loss::squared_error, Activation::identity, *delta, delta.stride, *h,
+                                      h.stride, *a, a.stride, values, scale, rows, outputs);
+  expected = 0;
+  for (std::size_t i = 0; i < rows; ++i) {
+    for (std::size_t j = 0; j < outputs; ++j) {
+      const double difference = a(i, j) - y(i, j);
+      expected += difference * difference;
+      CHECK(test::close(delta(i, j), scale * 2 * difference, kTolerance<T>, 1));
+    }
+  }
+  CHECK(test::close(squared, expected, kTolerance<T>, 4.0 * static_cast<double>(rows * outputs)));
+}
+
+template <class T>
+void check_updates(const Kernels<T>& kernels, std::size_t size) {
+  Philox random(size, 1);
+  Matrix<T> w(random, 1, size), g(random, 1, size), v(random, 1, size), m(random, 1, size);
+  for (std::size_t i = 0; i < size; ++i) v.at(0, i) = std::abs(v.at(0, i));
+  const Optimizer sgd{Rule::sgd, 0.1, 0.9}, adam{Rule::adam, 0.1, 0, 0.9, 0.99, 1e-3};
+  Matrix<T> plain = copy_of(w), moved = copy_of(w), velocity = copy_of(v);
+  CHECK(kernels.sgd(*plain, *g, nullptr, sgd, size));
+  CHECK(kernels.sgd(*moved, *g, *velocity, sgd, size));
+  Matrix<T> adapted = copy_of(w), mean = copy_of(m), square = copy_of(v);
+  CHECK(kernels.adam(*adapted, *g, *mean, *square, adam, 3, size));
+  Matrix<T> penalised = copy_of(g);
+  kernels.add_penalty(*penalised, *w, 0.5, size);
+  for (std::size_t i = 0; i < size; ++i) {
+    CHECK(test::close(plain(0, i), w(0, i) - 0.1 * g(0, i), kTolerance<T>, 1));
+    const double speed = 0.9 * v(0, i) + g(0, i);
+    CHECK(test::close(moved(0, i), w(0, i) - 0.1 * speed, kTolerance<T>, 1));
+    const double m_next = 0.9 * m(0, i) + 0.1 * g(0, i), v_next = 0.99 * v(0, i) + 0.01 * g(0, i) * g(0, i);
+    CHECK(test::close(mean(0, i), m_next, kTolerance<T>, 1));
+    CHECK(test::close(square(0, i), v_next, kTolerance<T>, 1));
+    const double m_hat = m_next / (1 - std::pow(0.9, 3)), v_hat = v_next / (1 - std::pow(0.99, 3));
+    const double step = 0.1 * m_hat / (std::sqrt(v_hat) + 1e-3);
+    CHECK(test::close(adapted(0, i), w(0, i) - step, kTolerance<T>, 1 + std::abs(step)));
+    CHECK(test::close(penalised(0, i), g(0, i) + 0.5 * w(0, i), kTolerance<T>, 1));
+  }
+  for (Matrix<T>* matrix : {&plain, &moved, &velocity, &adapted, &mean, &square, &penalised}) {
+    CHECK(matrix->margin_is_kept());
+  }
+}
+
+// A parameter that would overflow keeps its value and is reported, wherever it stands.
+template <class T>
+void check_overflow(const Kernels<T>& kernels, std::size_t size) {
+  for (std::size_t at = 0; at < size; ++at) {
+    Philox random(size, 1);
+    Matrix<T> w(random, 1, size), g(random, 1, size), m(random, 1, size), v(random, 1, size);
+    for (std::size_t i = 0; i < size; ++i) v.at(0, i) = std::abs(v.at(0, i));
+    CHECK(kernels.all_finite(*g, size));
+    g.at(0, at) = std::numeric_limits<T>::max();
+    CHECK(kernels.all_finite(*g, size));
+    const T before = w.at(0, at);
+    CHECK(!kernels.sgd(*w, *g, nullptr, {Rule::sgd, 10}, size));
+    CHECK(w.at(0, at) == before);
+    CHECK(!kernels.adam(*w, *g, *m, *v, {Rule::adam, 0.1}, 1, size));
+    for (std::size_t i = 0; i < size; ++i) CHECK(std::isfinite(w.at(0, i)));
+    for (const T bad : {std::numeric_limits<T>::infinity(), -std::numeric_limits<T>::infinity(),
+                        std::numeric_limits<T>::quiet_NaN()}) {
+      g.at(0, at) = bad;
+      CHECK(!kernels.all_finite(*g, size));
+    }
+  }
+}
+
+template <class T>
+void check_all(const Kernels<T>& kernels) {
+  check_products(kernels);
+  check_activations(kernels);
+  for (const std::size_t size : kSizes) {
+    check_losses(kernels, 7, size);
+    check_updates(kernels, size);
+    check_overflow(kernels, size);
+  }
+}
+
+}  // namespace
+}  // namespace chainrule
+
+int main() {
+  const auto sets = chainrule::kernel_sets();
+  CHECK(sets.size() == chainrule::available_isas().size());
+  for (const chainrule::KernelSet* set : sets) {
+    std::printf("%s\n", set->isa);
+    chainrule::check_all(chainrule::table<float>(*set));
+    chainrule::check_all(chainrule::table<double>(*set));
+  }
+  return chainrule::test::failures();
+}

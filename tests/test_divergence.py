@@ -1,0 +1,139 @@
+"""Training that leaves the finite numbers stops with an error and keeps the last finite parameters."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from chainrule import SGD, Adam, DivergenceError, Net
+from helpers import draw, small_net
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("logit", [1000.0, -1000.0])
+def test_logits_of_a_thousand_give_exact_losses(dtype, logit):
+    """The losses are taken from the logits: 1000 where the net is sure and wrong, 0 where it is right."""
+    X = np.ones((1, 1))
+    binary = Net([1, 1], hidden=[], loss="log_loss", bias=False, dtype=dtype)
+    binary.parameters[:] = logit
+    right = float(logit > 0)
+    assert binary.predict(X) == right
+    assert binary.loss(X, [right]) == 0
+    assert binary.loss(X, [1 - right]) == 1000
+    assert binary.step(X, [1 - right], SGD(lr=1.0)) == 1000
+    assert binary.gradients == (1 if logit > 0 else -1)
+
+    classes = Net([1, 3], hidden=[], output="softmax", loss="cross_entropy", bias=False, dtype=dtype)
+    classes.parameters[:] = [logit, 0, -logit]
+    right = 0 if logit > 0 else 2
+    assert classes.predict(X)[0, right] == 1
+    assert classes.predict(X).sum() == 1
+    assert classes.loss(X, [right]) == 0
+    assert classes.loss(X, [1]) == 1000
+    assert classes.loss(X, [2 - right]) == 2000
+    assert classes.step(X, [2 - right], SGD(lr=1.0)) == 2000
+    assert np.isfinite(classes.gradients).all()
+
+
+@pytest.mark.parametrize("hidden", ["sigmoid", "tanh", "relu", "identity"])
+def test_saturated_hidden_units_stay_finite(hidden):
+    net = Net([1, 4, 1], hidden=hidden, output="identity", seed=0)
+    net.weights[0][...] = [[1e4, -1e4, 1e20, -1e20]]
+    outputs = net.predict(np.array([[1.0], [-1.0]]))
+    assert np.isfinite(outputs).all()
+
+
+def test_is_both_kinds_of_error():
+    assert issubclass(DivergenceError, FloatingPointError)
+    assert issubclass(DivergenceError, ValueError)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("optimizer", [SGD(lr=1e6), SGD(lr=1e6, momentum=0.9)], ids=str)
+@pytest.mark.parametrize("extra", [{}, {"patience": 3}, {"tol": 1e-3}, {"validation": True, "patience": 3}], ids=str)
+def test_a_learning_rate_far_too_large(dtype, optimizer, extra):
+    net = small_net(dtype)
+    X, Y, _ = draw(net, 50)
+    net.weights[-1][...] *= 1000
+    options = {**extra, **({"validation": (X, Y)} if "validation" in extra else {})}
+    with pytest.raises(DivergenceError, match=r"epoch \d+, batch \d+"):
+        net.fit(X, Y, epochs=1000, batch_size=8, optimizer=optimizer, **options)
+    assert np.isfinite(net.parameters).all()
+    assert net.history.stopped == "diverged"
+    assert len(net.history.loss) == net.history.epochs == net.epochs_trained
+    assert np.isfinite(net.history.loss).all()
+
+
+def test_the_step_whose_loss_overflows_is_not_applied():
+    net = Net([1, 1], hidden=[], output="identity", bias=False, seed=0)
+    net.parameters[:] = 1e25
+    for train in (
+        lambda: net.step([[1.0]], [[1.0]], "sgd"),
+        lambda: net.fit([[1.0]], [[1.0]], optimizer="adam", epochs=3),
+    ):
+        with pytest.raises(DivergenceError, match="loss is not finite"):
+            train()
+        assert net.parameters == np.float32(1e25)
+    assert net.history.epochs == 0
+
+
+def test_the_batch_named_is_the_one_that_diverged():
+    net = Net([1, 1], hidden=[], output="identity", bias=False, init="zeros")
+    X = np.array([[1.0], [1.0], [1e25]], np.float32)
+    with pytest.raises(DivergenceError, match="epoch 1, batch 3: the loss is not finite"):
+        net.fit(X, np.ones((3, 1)), batch_size=1, shuffle=False, optimizer=SGD(lr=0.5))
+    assert net.parameters == 0.75
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("optimizer", [SGD(), SGD(momentum=0.9), Adam()], ids=str)
+def test_a_gradient_that_is_not_finite(net, X, Y, bad, optimizer):
+    net.step(X, Y, optimizer)
+    before, again = net.parameters.copy(), small_net()
+    again.step(X, Y, optimizer)
+    net.gradients[3] = bad
+    with pytest.raises(DivergenceError, match="gradient is not finite"):
+        net.update(optimizer)
+    np.testing.assert_array_equal(net.parameters, before)
+    # Nor has the state of the optimizer changed.
+    net.step(X, Y, optimizer)
+    again.step(X, Y, optimizer)
+    np.testing.assert_array_equal(net.parameters, again.parameters)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "gradient"),
+    [
+        (SGD(lr=1e10), 1e30),
+        (SGD(lr=1e300), 1.0),
+        (SGD(lr=1e-10, momentum=0.99), 3e38),
+        (Adam(lr=1e300), 1.0),
+        (Adam(), 1e30),
+    ],
+    ids=str,
+)
+def test_an_update_that_overflows(net, X, Y, optimizer, gradient):
+    net.gradients[3] = gradient
+    with pytest.raises(DivergenceError, match="update overflows"):  # noqa: PT012 (a momentum takes several steps)
+        for _ in range(3):
+            net.update(optimizer)
+    assert np.isfinite(net.parameters).all()
+    # The net can be trained on: no infinite moment stays behind.
+    kind = Adam() if isinstance(optimizer, Adam) else SGD(momentum=0.9)
+    before = net.loss(X, Y)
+    for _ in range(20):
+        net.step(X, Y, kind)
+    assert net.loss(X, Y) < before
+
+
+def test_an_l2_penalty_that_overflows(net, X, Y):
+    before = net.parameters.copy()
+    with pytest.raises(DivergenceError, match="gradient is not finite"):
+        net.fit(X, Y, l2=1e300)
+    np.testing.assert_array_equal(net.parameters, before)
+
+
+def test_parameters_that_are_not_finite(net, X, Y):
+    net.parameters[0] = np.nan
+    with pytest.raises(DivergenceError, match="epoch 1, batch 1"):
+        net.fit(X, Y)

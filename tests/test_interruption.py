@@ -1,0 +1,177 @@
+"""A fit and what comes from outside: Ctrl-C, and other threads that use the net or nets of their own."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from chainrule import SGD, DivergenceError, Net
+from helpers import draw, run_python
+
+
+class TestInterruption:
+    SCRIPT = """
+import os, signal, threading, time
+import numpy as np
+from chainrule import Net
+
+net = Net([{sizes}], seed=0)
+random = np.random.default_rng(0)
+X, Y = random.random(({rows}, net.config.features)), random.random(({rows}, net.config.outputs))
+net.fit(X, Y, epochs=1)
+trained, pressed = net.epochs_trained, []
+
+def press():
+    time.sleep(0.3)
+    pressed.append(time.perf_counter())
+    os.kill(os.getpid(), signal.SIGINT)
+
+threading.Thread(target=press).start()
+try:
+    net.fit(X, Y, epochs=10**9, batch_size={batch_size}, {options})
+except KeyboardInterrupt:
+    print(time.perf_counter() - pressed[0])
+assert net.history.stopped == "interrupted"
+assert net.history.epochs == len(net.history.loss) == net.epochs_trained - trained
+assert np.isfinite(net.parameters).all() and np.isfinite(net.history.loss).all()
+assert net.fit(X, Y, epochs=1).stopped == "epochs"
+"""
+
+    @pytest.mark.parametrize(
+        ("sizes", "rows", "batch_size", "options"),
+        [
+            ("2, 1", 1, 1, ""),
+            ("3, 4, 1", 100, 32, ""),
+            ("3, 4, 1", 100, None, "callback=lambda state: None"),
+            ("3, 4, 1", 100_000, 32, "validation=(X[:1000], Y[:1000]), patience=10**9"),
+            ("64, 64, 1", 5000, None, ""),
+            ("300, 300, 300", 2000, 256, ""),
+        ],
+        ids=str,
+    )
+    def test_ctrl_c_ends_a_long_fit_soon(self, sizes, rows, batch_size, options):
+        script = self.SCRIPT.format(sizes=sizes, rows=rows, batch_size=batch_size, options=options)
+        seconds = float(run_python(script).stdout)
+        assert seconds < 0.3  # about 0.03 on an idle machine
+
+    def test_a_handler_that_does_not_raise_lets_the_fit_go_on(self):
+        script = """
+import os, signal, threading
+import numpy as np
+from chainrule import Net
+seen = []
+signal.signal(signal.SIGINT, lambda *_: seen.append(1))
+threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+net = Net([30, 40, 1], seed=0)
+history = net.fit(np.ones((5000, 30)), np.ones((5000, 1)), epochs=10**6, callback=lambda state: bool(seen))
+assert history.stopped == "callback" and seen == [1]
+"""
+        run_python(script)
+
+    def test_a_fit_in_another_thread_leaves_signals_to_the_main_one(self):
+        script = """
+import os, signal, threading, time
+import numpy as np
+from chainrule import Net
+net, stop = Net([3, 4, 1], seed=0), []
+thread = threading.Thread(target=lambda: net.fit(np.ones((50, 3)), np.ones((50, 1)), epochs=10**9,
+                                                 callback=lambda state: bool(stop)))
+thread.start()
+threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    time.sleep(10)
+except KeyboardInterrupt:
+    stop.append(1)
+thread.join()
+assert net.history.stopped == "callback"
+"""
+        run_python(script)
+
+
+class TestThreads:
+    @pytest.fixture
+    def training(self):
+        """A net that another thread trains, in one long call of the core, for as long as the test runs."""
+        net = Net([20, 30, 1], seed=0)
+        X, Y = np.ones((5000, 20), np.float32), np.ones((5000, 1), np.float32)
+
+        def train():
+            with pytest.raises(DivergenceError):
+                net.fit(X, Y, epochs=4096, optimizer=SGD(lr=1e-6))
+
+        thread = threading.Thread(target=train)
+        thread.start()
+        while net.epochs_trained < 2:
+            time.sleep(0.001)
+        yield net
+        X[:] = np.nan  # read in place, it ends the fit
+        thread.join()
+        assert net.history.stopped == "diverged"
+        assert np.isfinite(net.parameters).all()
+
+    @pytest.mark.parametrize("method", ["predict", "loss", "forward", "step", "update", "fit", "trace", "save"])
+    def test_a_net_in_training_is_busy(self, training, tmp_path, method):
+        net, X, Y = training, np.ones((1, 20)), np.ones((1, 1))
+        call = {
+            "predict": lambda: net.predict(X),
+            "loss": lambda: net.loss(X, Y),
+            "forward": lambda: net.forward(X),
+            "step": lambda: net.step(X, Y, "sgd"),
+            "update": lambda: net.update("sgd"),
+            "fit": lambda: net.fit(X, Y, epochs=1),
+            "trace": lambda: net.trace(X, Y),
+            "save": lambda: net.save(tmp_path / "net"),
+        }[method]
+        with pytest.raises(RuntimeError, match="the net is busy: another thread is training it"):
+            call()
+
+    def test_other_nets_are_not(self, training):
+        other = Net([20, 1], hidden=[], seed=0)
+        X, Y, _ = draw(other, 200)
+        expected = other.predict(X)
+        for _ in range(50):
+            np.testing.assert_array_equal(other.predict(X), expected)
+        other.fit(X, Y, epochs=2)
+        assert training.epochs_trained > 0
+
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    def test_threads_predict_side_by_side(self, dtype):
+        net = Net([30, 40, 5], dtype=dtype, seed=0)
+        X, Y, _ = draw(net, 3000)
+        parts = [slice(i * 400, i * 400 + 401) for i in range(7)]
+        expected = [net.predict(X[part]) for part in parts]
+        loss = net.loss(X, Y)
+        wrong = []
+
+        def predict(part, right):
+            out = np.empty_like(right)
+            for _ in range(30):
+                if not (net.predict(X[part], out=out) == right).all() or net.loss(X, Y) != loss:
+                    wrong.append(part)
+
+        threads = [threading.Thread(target=predict, args=pair) for pair in zip(parts, expected, strict=True)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not wrong
+
+    def test_nets_train_side_by_side(self):
+        def trained():
+            net = Net([20, 30, 2], seed=1)
+            X, Y, _ = draw(net, 500)
+            net.fit(X, Y, epochs=10)
+            return net.parameters
+
+        expected, results = trained(), []
+        threads = [threading.Thread(target=lambda: results.append(trained())) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(results) == 4
+        for result in results:
+            np.testing.assert_array_equal(result, expected)

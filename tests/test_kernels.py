@@ -1,0 +1,178 @@
+"""Every instruction set that this processor has, against the NumPy reference in float64.
+
+The instruction set is chosen once, at import, so each is tried in a process of its own, by the `check_` functions
+of this file.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+import chainrule
+from chainrule import SGD, Adam, Net, reference
+from chainrule.config import HIDDEN_ACTIVATIONS
+from helpers import OUTPUTS_AND_LOSSES, draw, relative_error, run_python
+
+ISAS = chainrule.build_info()["available_isas"]
+
+#: Around the edges of register tiles and vectors, and primes.
+SIZES = [1, 2, 3, 5, 6, 7, 8, 9, 13, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 97, 129]
+
+#: Largest error of a norm. In float64 what rounding allows; float32 is held against float64 results.
+TOLERANCE = {"float32": 2e-5, "float64": 1e-12}
+
+
+def pair(sizes, **arguments):
+    """The net, and its reference in float64 with the same parameters."""
+    net = Net(sizes, seed=1, **arguments)
+    twin = reference.Net(sizes, seed=1, **{**arguments, "dtype": "float64"})
+    if net.biases:
+        net.parameters[-sum(sizes[1:]) :] = np.random.default_rng(0).standard_normal(sum(sizes[1:])) / 4
+    twin.parameters[:] = net.parameters
+    return net, twin
+
+
+def check_pass(sizes, rows, dtype, weighted=False, **arguments):
+    net, twin = pair(sizes, dtype=dtype, **arguments)
+    X, Y, weights = draw(net, rows, seed=rows)
+    weights = weights if weighted else None
+    case = f"{sizes} {rows} {dtype} {arguments}"
+    twin.forward(X)
+    loss = twin.backward(Y, weights)
+    tolerance = TOLERANCE[dtype]
+    assert relative_error(net.forward(X), twin.predict(X)) < tolerance, case
+    assert relative_error(net.predict(X), twin.predict(X)) < tolerance, case
+    assert relative_error(net.backward(Y, weights), loss) < tolerance, case
+    assert relative_error(net.loss(X, Y, weights), loss) < tolerance, case
+    for gradient, expected in zip(
+        (*net.weight_gradients, *net.bias_gradients), (*twin.weight_gradients, *twin.bias_gradients), strict=True
+    ):
+        assert relative_error(gradient, expected) < 20 * tolerance, case
+
+
+def check_shapes():
+    """Each size as rows, features, hidden units and outputs, the others drawn."""
+    random = np.random.default_rng(0)
+    shapes = [[int(n) for n in random.choice(SIZES, 4)] for _ in range(60)]
+    for position, size in itertools.product(range(4), SIZES):
+        shape = [int(n) for n in random.choice(SIZES, 4)]
+        shape[position] = size
+        shapes.append(shape)
+    for number, (rows, *sizes) in enumerate(shapes):
+        for dtype in TOLERANCE:
+            check_pass(sizes, rows, dtype, weighted=number % 2 == 0, bias=number % 3 != 0, hidden="tanh")
+
+
+def check_activations_and_losses():
+    for hidden, (output, loss) in itertools.product(HIDDEN_ACTIVATIONS, OUTPUTS_AND_LOSSES):
+        for dtype, reduction in itertools.product(TOLERANCE, ("mean", "sum")):
+            check_pass([5, 9, 17, 6], 37, dtype, hidden=hidden, output=output, loss=loss, reduction=reduction)
+
+
+def check_more_rows_than_a_chunk():
+    for rows in (255, 256, 257, 512, 1000):
+        for dtype in TOLERANCE:
+            check_pass([7, 19, 3], rows, dtype, weighted=True)
+
+
+def check_fits():
+    rules = ["sgd", "adam", SGD(lr=0.1, momentum=0.9), Adam(lr=0.01, beta1=0.8, beta2=0.99, epsilon=1e-3)]
+    for optimizer, dtype in itertools.product(rules, TOLERANCE):
+        net, twin = pair([11, 17, 33, 3], dtype=dtype, hidden="tanh", output="softmax", loss="cross_entropy")
+        X, Y, weights = draw(net, 70)
+        options = {"epochs": 4, "batch_size": 16, "optimizer": optimizer, "l2": 0.01, "sample_weight": weights}
+        history, expected = (n.fit(X, Y, validation=(X, Y), **options) for n in (net, twin))
+        # A bias whose gradient nearly vanishes moves by rounding under Adam: many steps are a loose test in float32.
+        tolerance = {"float32": 1e-3, "float64": 1e-11}[dtype]
+        assert relative_error(net.parameters, twin.parameters) < tolerance, f"{optimizer} {dtype}"
+        assert relative_error(history.loss, expected.loss) < tolerance
+        assert relative_error(history.validation_loss, expected.validation_loss) < tolerance
+
+
+def check_digits():
+    """Nothing but the order of a sum depends on the instruction set: print what others may be compared with."""
+    for dtype in TOLERANCE:
+        net, _ = pair([11, 17, 3], dtype=dtype, hidden="tanh")
+        X, Y, _ = draw(net, 70)
+        net.fit(X, Y, epochs=3)
+        print(net.parameters.tobytes().hex())
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize(
+    "check", ["check_shapes", "check_activations_and_losses", "check_more_rows_than_a_chunk", "check_fits"]
+)
+def test_every_instruction_set_agrees_with_the_reference(isa, check):
+    script = f"""
+import chainrule, test_kernels
+assert chainrule.build_info()["isa"] == {isa!r}
+test_kernels.{check}()
+"""
+    run_python(script, CHAINRULE_ISA=isa)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_results_are_the_same_in_every_run(isa):
+    script = "import test_kernels; test_kernels.check_digits()"
+    first, second = (run_python(script, CHAINRULE_ISA=isa).stdout for _ in range(2))
+    assert first == second != ""
+
+
+@pytest.mark.parametrize("name", ["avx2", "x86-64-v9", "X86-64-V3", " "])
+def test_an_unknown_instruction_set_is_an_error_of_the_import(name):
+    finished = run_python("import chainrule", check=False, CHAINRULE_ISA=name)
+    assert finished.returncode == 1
+    message = finished.stderr.strip().splitlines()[-1]
+    assert message.startswith("ImportError: CHAINRULE_ISA must be one of ")
+    assert all(isa in message for isa in ISAS)
+    assert f"'{name}'" in message
+
+
+def test_the_default_is_the_best():
+    script = "import chainrule; print(chainrule.build_info()['isa'])"
+    assert run_python(script, CHAINRULE_ISA="").stdout.split() == ISAS[:1]
+
+
+PROTECTED = """
+import ctypes, mmap
+import numpy as np
+from chainrule import Net
+from test_kernels import SIZES
+
+def at_the_end_of_memory(array):
+    size = -(-array.nbytes // mmap.PAGESIZE) * mmap.PAGESIZE
+    memory = mmap.mmap(-1, size + mmap.PAGESIZE)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(start + size), ctypes.c_size_t(mmap.PAGESIZE), 0) == 0
+    view = np.frombuffer(memory, array.dtype, array.size, size - array.nbytes).reshape(array.shape)
+    view[...] = array
+    return view
+"""
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_kernels_read_nothing_beyond_the_users_rows(isa):
+    """Inputs, targets, weights and outputs end where an unreadable page begins."""
+    script = f"""{PROTECTED}
+for dtype in ("float32", "float64"):
+    for columns in SIZES:
+        net, plain = (Net([columns, 5, columns], dtype=dtype, seed=0) for _ in range(2))
+        data = np.random.default_rng(0).random((13, columns)).astype(dtype)
+        X, Y, weights = (at_the_end_of_memory(a) for a in (data, data, data[:, 0]))
+        out = at_the_end_of_memory(np.zeros_like(data))
+        np.testing.assert_array_equal(net.predict(X, out=out), net.predict(data))
+        assert net.step(X, Y, "sgd", weights) == plain.step(data, data, "sgd", data[:, 0])
+        for one, arrays in ((net, (X, Y, weights)), (plain, (data, data, data[:, 0]))):
+            one.fit(*arrays[:2], epochs=1, batch_size=3, sample_weight=arrays[2], shuffle=False)
+        np.testing.assert_array_equal(net.parameters, plain.parameters)
+"""
+    run_python(script, CHAINRULE_ISA=isa)
+
+
+def test_the_page_beyond_is_unreadable():
+    """The test above can fail."""
+    script = f"{PROTECTED}\nctypes.string_at(at_the_end_of_memory(np.zeros(100)).ctypes.data, 801)"
+    assert run_python(script, check=False).returncode < 0
