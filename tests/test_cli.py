@@ -64,7 +64,8 @@ def test_help_of_every_command_has_examples(capsys, command):
         (["check", "3-0-1"], "must be at least 1, got 0"),
     ],
 )
-def test_wrong_usage_exits_with_2_and_says_why(capsys, words, message):
+def test_wrong_usage_exits_with_2_and_says_why(capsys, words, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # away from what `chainrule train` may have written
     assert main(words) == 2
     printed = capsys.readouterr()
     assert message in printed.err

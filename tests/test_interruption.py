@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 
@@ -49,6 +50,7 @@ assert net.fit(X, Y, epochs=1).stopped == "epochs"
             ("3, 4, 1", 100_000, 32, "validation=(X[:1000], Y[:1000]), patience=10**9"),
             ("64, 64, 1", 5000, None, ""),
             ("300, 300, 300", 2000, 256, ""),
+            ("300, 300, 300", 50_000, None, ""),
         ],
         ids=str,
     )
@@ -127,6 +129,25 @@ class TestThreads:
         }[method]
         with pytest.raises(RuntimeError, match="the net is busy: another thread is training it"):
             call()
+
+    def test_a_prediction_under_way_does_not_end_a_fit(self):
+        net = Net([500, 500, 500], seed=0)
+        X, Y = np.ones((3000, 500), np.float32), np.ones((50, 500), np.float32)
+        stop = threading.Event()
+
+        def predict():
+            while not stop.is_set():
+                with contextlib.suppress(RuntimeError):
+                    net.predict(X)
+
+        thread = threading.Thread(target=predict)
+        thread.start()
+        # The callback lets the other thread in between epochs, and the next epoch waits for it.
+        history = net.fit(X[:50], Y, epochs=15, callback=lambda state: time.sleep(0.01))
+        stop.set()
+        thread.join()
+        assert history.stopped == "epochs"
+        assert history.epochs == 15
 
     def test_other_nets_are_not(self, training):
         other = Net([20, 1], hidden=[], seed=0)

@@ -3,18 +3,22 @@
 namespace chainrule {
 
 template <class T>
-LossSum evaluate(const Net<T>& net, const Dataset& data, Workspace<T>& space, BlockReader<T>& reader) {
+LossSum evaluate(const Net<T>& net, const Dataset& data, Workspace<T>& space, BlockReader<T>& reader,
+                 Interrupt& interrupt) {
   const Batch all{0, data.x.rows};
   LossSum sum{0, reader.weight_sum(data, all)};
   for_each_chunk(all, [&](const Batch& chunk) {
     const Block<T> block = reader.read(data, chunk);
     forward(space, net, block);
     sum.loss += loss(space, net, block);
+    interrupt.check(net.forward_operations(block.rows));
   });
   return sum;
 }
 
-template LossSum evaluate(const Net<float>&, const Dataset&, Workspace<float>&, BlockReader<float>&);
-template LossSum evaluate(const Net<double>&, const Dataset&, Workspace<double>&, BlockReader<double>&);
+template LossSum evaluate(const Net<float>&, const Dataset&, Workspace<float>&, BlockReader<float>&,
+                          Interrupt&);
+template LossSum evaluate(const Net<double>&, const Dataset&, Workspace<double>&, BlockReader<double>&,
+                          Interrupt&);
 
 }  // namespace chainrule

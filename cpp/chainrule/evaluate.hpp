@@ -1,6 +1,7 @@
 // The loss of a net on a data set, in chunks.
 #pragma once
 
+#include "chainrule/interrupt.hpp"
 #include "chainrule/passes.hpp"
 
 namespace chainrule {
@@ -29,6 +30,7 @@ inline double gradient_scale(Reduction reduction, double weight_sum) {
 
 // The space holds a chunk of the data: kChunkRows rows, or all of them.
 template <class T>
-LossSum evaluate(const Net<T>& net, const Dataset& data, Workspace<T>& space, BlockReader<T>& reader);
+LossSum evaluate(const Net<T>& net, const Dataset& data, Workspace<T>& space, BlockReader<T>& reader,
+                 Interrupt& interrupt);
 
 }  // namespace chainrule

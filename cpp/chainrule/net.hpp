@@ -47,6 +47,11 @@ class Net {
   Buffer<T>& gradients() { return gradients_; }
   std::size_t weight_count() const { return weight_count_; }
 
+  // Floating-point operations of a forward pass; a backward pass takes about twice as many.
+  double forward_operations(std::size_t rows) const {
+    return 2 * static_cast<double>(rows) * static_cast<double>(weight_count_);
+  }
+
   const T* weights(const Layer& layer) const { return parameters_.data() + layer.weights; }
   const T* biases(const Layer& layer) const {
     return config_.bias ? parameters_.data() + layer.biases : nullptr;

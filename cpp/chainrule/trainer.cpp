@@ -1,23 +1,15 @@
 #include "chainrule/trainer.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstring>
 
 #include "chainrule/dispatch.hpp"
 
 namespace chainrule {
-namespace {
-
-double seconds_now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-}  // namespace
-
 template <class T>
-Stepper<T>::Stepper(Net<T>& net, std::size_t rows) : net_(net), space_(net, std::min(rows, kChunkRows)) {}
+Stepper<T>::Stepper(Net<T>& net, std::size_t rows, Interrupt interrupt)
+    : net_(net), space_(net, std::min(rows, kChunkRows)), interrupt_(std::move(interrupt)) {}
 
 template <class T>
 LossSum Stepper<T>::gradient(const Dataset& data, const Batch& batch) {
@@ -30,6 +22,7 @@ LossSum Stepper<T>::gradient(const Dataset& data, const Batch& batch) {
     const Block<T> block = reader_.read(data, chunk);
     forward(space_, net_, block);
     sum.loss += backward(space_, net_, block, scale);
+    interrupt_.check(3 * net_.forward_operations(block.rows));
   });
   return sum;
 }
@@ -49,38 +42,21 @@ LossSum Stepper<T>::step(const Dataset& data, const Batch& batch, OptimizerState
 template <class T>
 Trainer<T>::Trainer(Net<T>& net, OptimizerState<T>& state, const Dataset& training,
                     const std::optional<Dataset>& validation, const FitOptions& options,
-                    std::function<bool()> interrupted)
+                    const std::function<bool()>& interrupted)
     : net_(net),
       state_(state),
       training_(training),
       validation_(validation),
       options_(options),
-      interrupted_(std::move(interrupted)),
-      stepper_(net, std::max(options.batch_size, validation ? validation->x.rows : 0)),
-      last_poll_(seconds_now()) {
+      stepper_(net, std::max(options.batch_size, validation ? validation->x.rows : 0),
+               Interrupt(interrupted)) {
   options_.batch_size = std::min(options.batch_size, training.x.rows);
   // One batch of all the rows needs no order, and is read in place.
   options_.shuffle = options.shuffle && options_.batch_size < training.x.rows;
-  work_per_step_ = 6.0 * static_cast<double>(options_.batch_size) * static_cast<double>(net.weight_count());
 }
 
 template <class T>
-bool Trainer<T>::poll() {
-  // Reading the clock costs as much as a step of the smallest nets, so it is read once per millisecond or so
-  // of work.
-  constexpr double work_between_clocks = 2e6;  // floating-point operations
-  constexpr double seconds_between_polls = 0.02;
-  work_since_poll_ += work_per_step_;
-  if (work_since_poll_ < work_between_clocks) return false;
-  work_since_poll_ = 0;
-  const double now = seconds_now();
-  if (now - last_poll_ < seconds_between_polls) return false;
-  last_poll_ = now;
-  return interrupted_();
-}
-
-template <class T>
-std::optional<LossSum> Trainer<T>::run_epoch(std::uint64_t epoch) {
+LossSum Trainer<T>::run_epoch(std::uint64_t epoch) {
   const std::size_t rows = training_.x.rows;
   if (options_.shuffle) permutation_.reset(options_.seed, epoch, rows);
   LossSum sum;
@@ -93,24 +69,25 @@ std::optional<LossSum> Trainer<T>::run_epoch(std::uint64_t epoch) {
       throw Divergence("training diverged in epoch " + std::to_string(losses_.size() + 1) + ", batch " +
                        std::to_string(number) + ": " + divergence.what());
     }
-    if (poll()) return std::nullopt;
   }
   return sum;
 }
 
 template <class T>
 Stop Trainer<T>::run(std::size_t epochs, std::uint64_t& epoch) {
-  for (std::size_t e = 0; e < epochs; ++e) {
-    const std::optional<LossSum> sum = run_epoch(epoch);
-    if (!sum) return Stop::interrupted;
-    ++epoch;
-    losses_.push_back(sum->reduced(net_.reduction()));
-    if (validation_) {
-      const LossSum validation = evaluate(net_, *validation_, stepper_.workspace(), stepper_.reader());
-      validation_losses_.push_back(validation.reduced(net_.reduction()));
+  try {
+    for (std::size_t e = 0; e < epochs; ++e) {
+      const double loss = run_epoch(epoch).reduced(net_.reduction());
+      ++epoch;
+      // Both losses or none, also if the validation is interrupted.
+      if (validation_)
+        validation_losses_.push_back(stepper_.evaluate(*validation_).reduced(net_.reduction()));
+      losses_.push_back(loss);
+      const Stop stop = judge(validation_ ? validation_losses_.back() : loss);
+      if (stop != Stop::none) return stop;
     }
-    const Stop stop = judge(validation_ ? validation_losses_.back() : losses_.back());
-    if (stop != Stop::none) return stop;
+  } catch (const Interrupted&) {
+    return Stop::interrupted;
   }
   return Stop::none;
 }

@@ -17,22 +17,25 @@ template <class T>
 class Stepper {
  public:
   // For batches, and data sets to evaluate, of up to `rows` rows.
-  Stepper(Net<T>& net, std::size_t rows);
+  Stepper(Net<T>& net, std::size_t rows, Interrupt interrupt = {});
 
-  // Fills the net's gradients from the batch, and returns the sum of its losses.
+  // Fills the net's gradients from the batch, and returns the sum of its losses. Throws Interrupted.
   LossSum gradient(const Dataset& data, const Batch& batch);
   // Then moves the parameters. Throws Divergence, changing no parameter, if the loss or gradient is not
   // finite.
   LossSum step(const Dataset& data, const Batch& batch, OptimizerState<T>& state, const Optimizer& optimizer,
                double l2);
 
-  Workspace<T>& workspace() { return space_; }
-  BlockReader<T>& reader() { return reader_; }
+  // The sum of the losses on other data; changes nothing. Throws Interrupted.
+  LossSum evaluate(const Dataset& data) {
+    return chainrule::evaluate(net_, data, space_, reader_, interrupt_);
+  }
 
  private:
   Net<T>& net_;
   Workspace<T> space_;
   BlockReader<T> reader_;
+  Interrupt interrupt_;
 };
 
 struct FitOptions {
@@ -54,7 +57,7 @@ class Trainer {
   // `interrupted` is asked a few dozen times a second whether to stop.
   Trainer(Net<T>& net, OptimizerState<T>& state, const Dataset& training,
           const std::optional<Dataset>& validation, const FitOptions& options,
-          std::function<bool()> interrupted);
+          const std::function<bool()>& interrupted);
 
   // Runs up to `epochs` more epochs, appending each one's losses. `epoch` is the net's lifetime count, which
   // chooses the order of the rows. Throws Divergence.
@@ -67,16 +70,14 @@ class Trainer {
   const std::vector<double>& validation_losses() const { return validation_losses_; }
 
  private:
-  std::optional<LossSum> run_epoch(std::uint64_t epoch);
+  LossSum run_epoch(std::uint64_t epoch);
   Stop judge(double loss);
-  bool poll();
 
   Net<T>& net_;
   OptimizerState<T>& state_;
   Dataset training_;
   std::optional<Dataset> validation_;
   FitOptions options_;
-  std::function<bool()> interrupted_;
   Stepper<T> stepper_;
   Permutation permutation_;
   std::vector<double> losses_;
@@ -84,9 +85,6 @@ class Trainer {
   Buffer<T> best_parameters_;
   double best_loss_ = std::numeric_limits<double>::infinity();
   std::size_t epochs_without_improvement_ = 0;
-  double work_per_step_ = 0;
-  double work_since_poll_ = 0;
-  double last_poll_ = 0;
 };
 
 }  // namespace chainrule

@@ -1,9 +1,11 @@
-// _core.Net32 and _core.Net64: a net, its optimizer state, and the passes over it, behind a lock that is
-// never waited for: training needs the net alone, predictions share it.
+// _core.Net32 and _core.Net64: a net, its optimizer state, and the passes over it. Training has the net to
+// itself, predictions share it. Who comes while the net is trained is told that it is busy; training waits
+// for predictions under way, so that they cannot end a fit.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <atomic>
 #include <mutex>
 #include <shared_mutex>
 
@@ -15,9 +17,7 @@
 namespace chainrule::bindings {
 namespace {
 
-[[noreturn]] void throw_busy() {
-  throw std::runtime_error("the net is busy: another thread is training it or, while you train it, using it");
-}
+[[noreturn]] void throw_busy() { throw std::runtime_error("the net is busy: another thread is training it"); }
 
 template <class T>
 class NetCore {
@@ -28,22 +28,36 @@ class NetCore {
   OptimizerState<T>& optimizer_state() { return optimizer_state_; }
   std::uint64_t epochs_trained = 0;
 
-  std::unique_lock<std::shared_mutex> alone() {
-    std::unique_lock lock(mutex_, std::try_to_lock);
-    if (!lock) throw_busy();
-    return lock;
-  }
+  // The net to itself, while this lives.
+  class Alone {
+   public:
+    explicit Alone(NetCore& core) : training_(core.training_, std::try_to_lock) {
+      if (!training_) throw_busy();
+      readers_ = std::unique_lock(core.readers_, std::try_to_lock);
+      if (readers_) return;
+      core.wanted_ = true;  // no new readers
+      py::gil_scoped_release release;
+      readers_.lock();
+      core.wanted_ = false;
+    }
+
+   private:
+    std::unique_lock<std::mutex> training_;
+    std::unique_lock<std::shared_mutex> readers_;
+  };
+
+  Alone alone() { return Alone(*this); }
 
   // Alone, to change the parameters: the activations that forward left are theirs no more.
-  std::unique_lock<std::shared_mutex> alone_to_train() {
-    auto lock = alone();
+  Alone alone_to_train() {
+    Alone lock(*this);
     forward_ = std::nullopt;
     return lock;
   }
 
   std::shared_lock<std::shared_mutex> shared() {
-    std::shared_lock lock(mutex_, std::try_to_lock);
-    if (!lock) throw_busy();
+    std::shared_lock lock(readers_, std::defer_lock);
+    if (wanted_ || !lock.try_lock()) throw_busy();
     return lock;
   }
 
@@ -108,7 +122,8 @@ class NetCore {
     py::gil_scoped_release release;
     Workspace<T> space(net_, std::min(kChunkRows, data.x.rows));
     BlockReader<T> reader;
-    return evaluate(net_, data, space, reader).reduced(net_.reduction());
+    Interrupt never;
+    return evaluate(net_, data, space, reader, never).reduced(net_.reduction());
   }
 
   py::array_t<T> predict(const py::object& x, const py::object& out) {
@@ -161,7 +176,9 @@ class NetCore {
 
   Net<T> net_;
   OptimizerState<T> optimizer_state_;
-  std::shared_mutex mutex_;
+  std::mutex training_;
+  std::shared_mutex readers_;
+  std::atomic<bool> wanted_ = false;
   std::optional<Input> forward_;  // the inputs of the last forward pass, while its activations are good
   Workspace<T> space_;
   BlockReader<T> reader_;

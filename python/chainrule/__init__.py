@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from ._core import build_info
 from .errors import DivergenceError, ModelFormatError
-from .history import FitState, History
 from .net import Net
 from .optimizers import SGD, Adam
-from .trace import Trace
 
 if TYPE_CHECKING:
     from . import reference
     from .gradcheck import check_gradients
+    from .history import FitState, History
+    from .trace import Trace
 
 __all__ = [
     "Adam",
@@ -38,7 +38,13 @@ __all__ = [
 __version__: str = build_info()["version"]
 
 #: Names that are imported when first used, so that `import chainrule` stays light.
-_LAZY = {"check_gradients": ".gradcheck", "reference": ".reference"}
+_LAZY = {
+    "FitState": ".history",
+    "History": ".history",
+    "Trace": ".trace",
+    "check_gradients": ".gradcheck",
+    "reference": ".reference",
+}
 
 
 def __getattr__(name: str) -> Any:

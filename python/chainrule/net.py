@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING
 
 from . import _core
 from .config import NetConfig, read_count
-from .fitting import fit
-from .history import FitState, History
 from .initializers import initial_weights, read_seed
 from .optimizers import Optimizer, core_optimizer
-from .trace import Trace
+from .views import LayerViews, layer_views
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
 
-    from .trace import Array
+    from .history import FitState, History
+    from .trace import Array, Trace
 
 __all__ = ["Net"]
 
@@ -104,8 +103,8 @@ class Net:
         self.seed = seed
         self.threads = threads
         self._core = core(config.sizes, config.activations, config.loss, config.reduction, config.bias)
-        self._weights, self._biases = _layer_views(config, self._core.parameters)
-        self._weight_gradients, self._bias_gradients = _layer_views(config, self._core.gradients)
+        self._weights, self._biases = layer_views(config, self._core.parameters)
+        self._weight_gradients, self._bias_gradients = layer_views(config, self._core.gradients)
 
     def __repr__(self) -> str:
         c = self.config
@@ -122,28 +121,36 @@ class Net:
         """
         return self._core.parameters
 
+    @parameters.setter
+    def parameters(self, values: ArrayLike) -> None:
+        self._core.parameters[...] = values
+
     @property
     def gradients(self) -> Array:
         """Flat writable view of all gradients that the last backward pass left, in the order of `parameters`."""
         return self._core.gradients
 
+    @gradients.setter
+    def gradients(self, values: ArrayLike) -> None:
+        self._core.gradients[...] = values
+
     @property
-    def weights(self) -> tuple[Array, ...]:
+    def weights(self) -> LayerViews:
         """Views of the weights, one (fan_in, fan_out) per layer."""
         return self._weights
 
     @property
-    def biases(self) -> tuple[Array, ...]:
+    def biases(self) -> LayerViews:
         """Views of the biases, one (fan_out,) per layer; none if the net has no biases."""
         return self._biases
 
     @property
-    def weight_gradients(self) -> tuple[Array, ...]:
+    def weight_gradients(self) -> LayerViews:
         """Views of the gradients of the weights, shaped as they are."""
         return self._weight_gradients
 
     @property
-    def bias_gradients(self) -> tuple[Array, ...]:
+    def bias_gradients(self) -> LayerViews:
         """Views of the gradients of the biases, shaped as they are."""
         return self._bias_gradients
 
@@ -314,6 +321,8 @@ class Net:
         KeyboardInterrupt
             Ctrl-C; the parameters are those after the last whole minibatch.
         """
+        from .fitting import fit
+
         return fit(
             self,
             X,
@@ -344,6 +353,8 @@ class Net:
         Trace
             Copies, in the net's dtype.
         """
+        from .trace import Trace
+
         self.forward(X)
         loss = self.backward(Y, sample_weight)
         preactivations, activations, deltas = self._core.intermediates()
@@ -396,14 +407,3 @@ class Net:
         from .files import load
 
         return load(cls, path)
-
-
-def _layer_views(config: NetConfig, arena: Array) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
-    weights, biases, offset = [], [], 0
-    for fan_in, fan_out in config.layer_shapes:
-        weights.append(arena[offset : offset + fan_in * fan_out].reshape(fan_in, fan_out))
-        offset += fan_in * fan_out
-    for fan_out in config.sizes[1:] if config.bias else ():
-        biases.append(arena[offset : offset + fan_out])
-        offset += fan_out
-    return tuple(weights), tuple(biases)

@@ -90,7 +90,8 @@ void test_patience_puts_the_best_back() {
   trainer.restore_best();
   Workspace<double> space(problem.net, kChunkRows);
   BlockReader<double> reader;
-  CHECK(evaluate(problem.net, opposite.dataset(), space, reader).reduced(Reduction::mean) == losses[best]);
+  Interrupt unstopped;
+  CHECK(evaluate(problem.net, opposite.dataset(), space, reader, unstopped).reduced(Reduction::mean) == losses[best]);
 }
 
 template <class Work>

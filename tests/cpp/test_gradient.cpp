@@ -15,7 +15,8 @@ void check_gradient(const NetConfig& config, std::size_t rows, bool weighted) {
   const Dataset data = problem.dataset(weighted);
   Workspace<double> space(net, kChunkRows);
   BlockReader<double> reader;
-  const auto loss = [&] { return evaluate(net, data, space, reader).reduced(config.reduction); };
+  Interrupt never;
+  const auto loss = [&] { return evaluate(net, data, space, reader, never).reduced(config.reduction); };
 
   Stepper<double> stepper(net, rows);
   const LossSum sum = stepper.gradient(data, {0, rows});

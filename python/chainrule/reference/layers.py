@@ -9,6 +9,7 @@ import numpy as np
 
 from ..config import NetConfig
 from ..trace import Array
+from ..views import layer_views
 from .activations import ACTIVATIONS
 from .losses import LOSSES
 
@@ -35,23 +36,15 @@ class Layers:
         self.config = config
         self.parameters: Array = np.zeros(config.parameter_count, config.dtype)
         self.gradients: Array = np.zeros_like(self.parameters)
-        self.weights, self.biases = self._views(self.parameters)
-        self.weight_gradients, self.bias_gradients = self._views(self.gradients)
+        self.weights, self.biases = self.views(self.parameters)
+        self.weight_gradients, self.bias_gradients = self.views(self.gradients)
         self._activations = [ACTIVATIONS[name] for name in config.activations]
         self._loss = LOSSES[config.loss]
 
-    def _views(self, arena: Array) -> tuple[list[Array], list[Array]]:
+    def views(self, arena: Array) -> tuple[list[Array], list[Array]]:
         """Return views of a flat array: the weights of every layer, and the biases."""
-        weights: list[Array] = []
-        biases: list[Array] = []
-        start = 0
-        for fan_in, fan_out in self.config.layer_shapes:
-            weights.append(arena[start : start + fan_in * fan_out].reshape(fan_in, fan_out))
-            start += fan_in * fan_out
-        for fan_out in self.config.sizes[1:] if self.config.bias else ():
-            biases.append(arena[start : start + fan_out])
-            start += fan_out
-        return weights, biases
+        weights, biases = layer_views(self.config, arena)
+        return list(weights), list(biases)
 
     def forward(self, X: Array) -> tuple[list[Array], list[Array]]:
         """H_l = A_(l-1) W_l + b_l and A_l = g_l(H_l), with A_0 = X.

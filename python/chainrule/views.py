@@ -1,0 +1,53 @@
+"""Per-layer views of a flat arena, to be read, indexed and written like a list of arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, overload
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from .config import NetConfig
+    from .trace import Array
+
+__all__ = ["LayerViews", "layer_views"]
+
+
+class LayerViews(Sequence[Any]):
+    """One array per layer, each a view; assigning to an index writes into the view.
+
+    So ``net.weights[0] = W`` and ``net.weights[0] += dW`` change the net, and no assignment can
+    leave the net behind unnoticed.
+    """
+
+    def __init__(self, views: list[Array]) -> None:
+        self._views = views
+
+    @overload
+    def __getitem__(self, layer: int) -> Array: ...
+    @overload
+    def __getitem__(self, layer: slice) -> list[Array]: ...
+    def __getitem__(self, layer: int | slice) -> Array | list[Array]:
+        return self._views[layer]
+
+    def __setitem__(self, layer: int, values: ArrayLike) -> None:
+        self._views[layer][...] = values
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __repr__(self) -> str:
+        return repr(self._views)
+
+
+def layer_views(config: NetConfig, arena: Array) -> tuple[LayerViews, LayerViews]:
+    """Return views of the weights and of the biases in an arena of a net's parameters or gradients."""
+    weights, biases, offset = [], [], 0
+    for fan_in, fan_out in config.layer_shapes:
+        weights.append(arena[offset : offset + fan_in * fan_out].reshape(fan_in, fan_out))
+        offset += fan_in * fan_out
+    for fan_out in config.sizes[1:] if config.bias else ():
+        biases.append(arena[offset : offset + fan_out])
+        offset += fan_out
+    return LayerViews(weights), LayerViews(biases)
