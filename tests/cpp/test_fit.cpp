@@ -91,7 +91,8 @@ void test_patience_puts_the_best_back() {
   Workspace<double> space(problem.net, kChunkRows);
   BlockReader<double> reader;
   Interrupt unstopped;
-  CHECK(evaluate(problem.net, opposite.dataset(), space, reader, unstopped).reduced(Reduction::mean) == losses[best]);
+  CHECK(evaluate(problem.net, opposite.dataset(), space, reader, unstopped).reduced(Reduction::mean) ==
+        losses[best]);
 }
 
 template <class Work>

@@ -1,0 +1,43 @@
+"""What the README and the docstrings show is what happens."""
+
+from __future__ import annotations
+
+import doctest
+import re
+from pathlib import Path
+
+import numpy as np
+
+import chainrule.net
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+
+
+def test_example_of_the_readme(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    names: dict[str, object] = {}
+    exec(code, names)
+    loss, prediction, truth = (float(number) for number in re.findall(r"[\d.e+-]+", capsys.readouterr().out))
+    assert loss < 1e-3
+    assert abs(prediction - truth) < 0.05
+    loaded = chainrule.Net.load("sine.safetensors")
+    np.testing.assert_array_equal(loaded.predict([0.5, 1.0]), names["net"].predict([0.5, 1.0]))
+
+
+def test_first_block_of_the_readme_is_the_two_commands():
+    block = re.search(r"```sh\n(.*?)```", README, re.DOTALL).group(1)
+    assert block.splitlines() == ["pip install '.[cli]' && chainrule train", "pip install '.[test]' && pytest"]
+
+
+def test_examples_of_the_docstrings():
+    result = doctest.testmod(chainrule.net)
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
+def test_files_that_the_documents_name_exist():
+    root = Path(__file__).parent.parent
+    for page in [root / "README.md", root / "CONTRIBUTING.md", *(root / "docs").glob("*.md")]:
+        for path in re.findall(r"`((?:cpp|python|tests|docs)/[\w./*-]+)`", page.read_text(encoding="utf-8")):
+            assert list(root.glob(path.rstrip("/"))), f"{page.name} names {path}"
