@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <stdexcept>
+#include <string>
 
 namespace chainrule {
 
@@ -13,12 +14,24 @@ extern const KernelSet kernels_aarch64;
 
 namespace {
 
-struct Candidate {
-  const KernelSet* kernels;
-  bool runs_here;
-};
+const KernelSet& choose() {
+  const std::vector<const KernelSet*> runnable = runnable_kernel_sets();
+  if (runnable.empty())
+    throw std::runtime_error("chainrule needs a processor with at least x86-64-v2 (SSE4.2)");
+  const char* wanted = std::getenv("CHAINRULE_ISA");
+  if (wanted == nullptr || *wanted == '\0') return *runnable.front();
+  std::string allowed;
+  for (const KernelSet* kernels : runnable) {
+    if (std::string(wanted) == kernels->isa) return *kernels;
+    allowed += (allowed.empty() ? "" : ", ") + std::string(kernels->isa);
+  }
+  throw std::invalid_argument("CHAINRULE_ISA must be one of " + allowed + " on this processor; got '" +
+                              wanted + "'");
+}
 
-std::vector<Candidate> candidates() {
+}  // namespace
+
+std::vector<const KernelSet*> runnable_kernel_sets() {
 #if defined(__x86_64__) || defined(_M_X64)
   const bool v2 = __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");
   const bool v3 = v2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
@@ -28,35 +41,14 @@ std::vector<Candidate> candidates() {
   const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                   __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
                   __builtin_cpu_supports("avx512vl");
-  return {{&kernels_x86_64_v4, v4}, {&kernels_x86_64_v3, v3}, {&kernels_x86_64_v2, v2}};
+  std::vector<const KernelSet*> runnable;
+  if (v4) runnable.push_back(&kernels_x86_64_v4);
+  if (v3) runnable.push_back(&kernels_x86_64_v3);
+  if (v2) runnable.push_back(&kernels_x86_64_v2);
+  return runnable;
 #else
-  return {{&kernels_aarch64, true}};
+  return {&kernels_aarch64};
 #endif
-}
-
-const KernelSet& choose() {
-  const char* wanted = std::getenv("CHAINRULE_ISA");
-  const bool any = wanted == nullptr || *wanted == '\0';
-  for (const Candidate& candidate : candidates()) {
-    if (candidate.runs_here && (any || std::string(wanted) == candidate.kernels->isa)) {
-      return *candidate.kernels;
-    }
-  }
-  std::string allowed;
-  for (const std::string& isa : available_isas()) allowed += (allowed.empty() ? "" : ", ") + isa;
-  if (any) throw std::runtime_error("chainrule needs a processor with at least x86-64-v2 (SSE4.2)");
-  throw std::invalid_argument("CHAINRULE_ISA must be one of " + allowed + " on this processor; got '" +
-                              wanted + "'");
-}
-
-}  // namespace
-
-std::vector<std::string> available_isas() {
-  std::vector<std::string> names;
-  for (const Candidate& candidate : candidates()) {
-    if (candidate.runs_here) names.emplace_back(candidate.kernels->isa);
-  }
-  return names;
 }
 
 const KernelSet& kernel_set() {

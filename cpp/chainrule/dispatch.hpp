@@ -1,7 +1,6 @@
 // Chooses, once, the kernels for the machine this runs on.
 #pragma once
 
-#include <string>
 #include <vector>
 
 #include "chainrule/kernels.hpp"
@@ -12,8 +11,8 @@ namespace chainrule {
 // Throws std::invalid_argument if that name is unknown or the processor cannot run it.
 const KernelSet& kernel_set();
 
-// Every instruction set that this processor can run, best first.
-std::vector<std::string> available_isas();
+// The kernels of every instruction set that this processor can run, best first.
+std::vector<const KernelSet*> runnable_kernel_sets();
 
 template <class T>
 const Kernels<T>& kernels();

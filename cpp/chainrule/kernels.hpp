@@ -1,6 +1,6 @@
 // The table of hot loops: one function pointer each, filled once per instruction set.
 // Raw pointers over row-major matrices: outputs first, sizes last; a stride counts elements between rows.
-// Rows of activations, deltas and transposed weights are padded (see padded); inputs may be anyone's.
+// Rows of activations and deltas are padded (see row_stride); inputs may be anyone's.
 #pragma once
 
 #include <cstddef>
@@ -18,6 +18,15 @@ template <class T>
 static constexpr std::size_t padded(std::size_t columns) {
   constexpr std::size_t lanes = kAlignment / sizeof(T);
   return (columns + lanes - 1) / lanes * lanes;
+}
+
+// Elements from row to row of an internal matrix. Wide rows take an odd number of cache lines: at a power of
+// two, a column of the matrix would fall into one set of the cache.
+template <class T>
+static constexpr std::size_t row_stride(std::size_t columns) {
+  constexpr std::size_t lanes = kAlignment / sizeof(T);
+  const std::size_t lines = padded<T>(columns) / lanes;
+  return (lines > 8 ? lines | 1 : lines) * lanes;
 }
 
 // The targets of some rows: values (rows, outputs), or one class index a row. Weights may be null.
@@ -43,9 +52,9 @@ struct Kernels {
   void (*activation_backward)(Activation activation, T* delta, std::ptrdiff_t delta_stride, const T* a,
                               std::ptrdiff_t a_stride, std::size_t rows, std::size_t columns);
 
-  // dx (rows, fan_in) = delta (rows, fan_out) w^T, given w transposed as (fan_out, padded fan_in).
+  // dx (rows, fan_in) = delta (rows, fan_out) w^T, w (fan_in, fan_out).
   void (*backward_input)(T* dx, std::ptrdiff_t dx_stride, const T* delta, std::ptrdiff_t delta_stride,
-                         const T* w_transposed, std::size_t rows, std::size_t fan_in, std::size_t fan_out);
+                         const T* w, std::size_t rows, std::size_t fan_in, std::size_t fan_out);
 
   // dw (fan_in, fan_out) += x^T delta; dbias (fan_out) += column sums of delta, or none where it is null.
   void (*backward_weights)(T* dw, T* dbias, const T* x, std::ptrdiff_t x_stride, const T* delta,
@@ -57,9 +66,6 @@ struct Kernels {
                  std::ptrdiff_t logits_stride, const T* yhat, std::ptrdiff_t yhat_stride, Targets<T> targets,
                  double scale, std::size_t rows, std::size_t outputs);
 
-  // wt (columns, padded rows) = w (rows, columns) transposed.
-  void (*transpose)(T* wt, const T* w, std::size_t rows, std::size_t columns);
-
   // g += l2 * w: the gradient of the penalty l2/2 sum w^2.
   void (*add_penalty)(T* g, const T* w, double l2, std::size_t size);
 
@@ -69,6 +75,10 @@ struct Kernels {
   bool (*adam)(T* w, const T* g, T* m, T* v, const Optimizer& optimizer, std::uint64_t t, std::size_t size);
 
   bool (*all_finite)(const T* x, std::size_t size);
+
+  // y = exp(x) and y = log(x), number by number: what the activations and losses are made of.
+  void (*exp)(T* y, const T* x, std::size_t size);
+  void (*log)(T* y, const T* x, std::size_t size);
 };
 
 // The kernels of one instruction set.

@@ -9,24 +9,22 @@ namespace chainrule {
 template <class T>
 Workspace<T>::Workspace(const Net<T>& net, std::size_t rows) : rows_(rows) {
   const auto& layers = net.layers();
-  std::size_t size = rows * padded<T>(net.outputs());
+  std::size_t size = rows * row_stride<T>(net.outputs());
   for (std::size_t l = 0; l < layers.size(); ++l) {
-    size += 2 * rows * padded<T>(layers[l].fan_out);
-    if (l > 0) size += layers[l].fan_out * padded<T>(layers[l].fan_in);
+    size += 2 * rows * row_stride<T>(layers[l].fan_out);
   }
   arena_ = Buffer<T>(size);
   T* next = arena_.data();
-  const auto take = [&next](std::size_t count, std::size_t columns) {
-    const Plane<T> plane{next, static_cast<std::ptrdiff_t>(padded<T>(columns))};
-    next += count * padded<T>(columns);
+  const auto take = [&next, rows](std::size_t columns) {
+    const Plane<T> plane{next, static_cast<std::ptrdiff_t>(row_stride<T>(columns))};
+    next += rows * row_stride<T>(columns);
     return plane;
   };
   for (std::size_t l = 0; l < layers.size(); ++l) {
-    activations_.push_back(take(rows, layers[l].fan_out));
-    deltas_.push_back(take(rows, layers[l].fan_out));
-    transposed_.push_back(l == 0 ? nullptr : take(layers[l].fan_out, layers[l].fan_in).data);
+    activations_.push_back(take(layers[l].fan_out));
+    deltas_.push_back(take(layers[l].fan_out));
   }
-  logits_ = take(rows, net.outputs());
+  logits_ = take(net.outputs());
 }
 
 template <class T>
@@ -92,20 +90,12 @@ double backward(Workspace<T>& space, Net<T>& net, const Block<T>& block, double 
                             delta.stride, block.rows, layer.fan_in, layer.fan_out);
     if (l == 0) break;
     const Plane<T> delta_below = space.deltas(l - 1).from_row(first);
-    kernel.backward_input(delta_below.data, delta_below.stride, delta.data, delta.stride,
-                          space.transposed_weights(l), block.rows, layer.fan_in, layer.fan_out);
+    kernel.backward_input(delta_below.data, delta_below.stride, delta.data, delta.stride, net.weights(layer),
+                          block.rows, layer.fan_in, layer.fan_out);
     kernel.activation_backward(net.layers()[l - 1].activation, delta_below.data, delta_below.stride,
                                below.data, below.stride, block.rows, layer.fan_in);
   }
   return total;
-}
-
-template <class T>
-void transpose_weights(Workspace<T>& space, const Net<T>& net) {
-  for (std::size_t l = 1; l < net.layers().size(); ++l) {
-    const Layer& layer = net.layers()[l];
-    kernels<T>().transpose(space.transposed_weights(l), net.weights(layer), layer.fan_in, layer.fan_out);
-  }
 }
 
 template <class T>
@@ -115,7 +105,7 @@ void predict(T* y, std::ptrdiff_t y_stride, const Net<T>& net, const Rows& x) {
   thread_local Buffer<T> hidden[2];
   const Kernels<T>& kernel = kernels<T>();
   std::size_t widest = 0;
-  for (const Layer& layer : net.layers()) widest = std::max(widest, padded<T>(layer.fan_out));
+  for (const Layer& layer : net.layers()) widest = std::max(widest, row_stride<T>(layer.fan_out));
   for (Buffer<T>& buffer : hidden) buffer.reserve(std::min(kChunkRows, x.rows) * widest);
   for_each_chunk({0, x.rows}, [&](const Batch& chunk) {
     const Block<T> block = reader.read(x, chunk);
@@ -125,7 +115,8 @@ void predict(T* y, std::ptrdiff_t y_stride, const Net<T>& net, const Rows& x) {
       const Layer& layer = net.layers()[l];
       const bool last = l + 1 == net.layers().size();
       T* h = last ? y + static_cast<std::ptrdiff_t>(chunk.first) * y_stride : hidden[l % 2].data();
-      const std::ptrdiff_t h_stride = last ? y_stride : static_cast<std::ptrdiff_t>(padded<T>(layer.fan_out));
+      const std::ptrdiff_t h_stride =
+          last ? y_stride : static_cast<std::ptrdiff_t>(row_stride<T>(layer.fan_out));
       kernel.affine(h, h_stride, a, a_stride, net.weights(layer), net.biases(layer), block.rows, layer.fan_in,
                     layer.fan_out);
       kernel.activate(layer.activation, h, h_stride, h, h_stride, block.rows, layer.fan_out);
@@ -142,7 +133,6 @@ void predict(T* y, std::ptrdiff_t y_stride, const Net<T>& net, const Rows& x) {
                                std::size_t);                                                       \
   template double loss(const Workspace<T>&, const Net<T>&, const Block<T>&, std::size_t);          \
   template double backward(Workspace<T>&, Net<T>&, const Block<T>&, double, std::size_t);          \
-  template void transpose_weights(Workspace<T>&, const Net<T>&);                                   \
   template void predict(T*, std::ptrdiff_t, const Net<T>&, const Rows&);
 CHAINRULE_INSTANTIATE(float)
 CHAINRULE_INSTANTIATE(double)

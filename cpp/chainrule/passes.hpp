@@ -18,8 +18,8 @@ struct Plane {
   Plane from_row(std::size_t row) const { return {data + static_cast<std::ptrdiff_t>(row) * stride, stride}; }
 };
 
-// What one pass leaves behind, for up to `rows` rows: each layer's activations and deltas (dL/dh), the
-// output's logits (its h), and the transposed weights that the backward pass reads.
+// What one pass leaves behind, for up to `rows` rows: each layer's activations and deltas (dL/dh), and the
+// output's logits (its h).
 template <class T>
 class Workspace {
  public:
@@ -30,14 +30,12 @@ class Workspace {
   Plane<T> activations(std::size_t layer) const { return activations_[layer]; }
   Plane<T> deltas(std::size_t layer) const { return deltas_[layer]; }
   Plane<T> logits() const { return logits_; }
-  T* transposed_weights(std::size_t layer) const { return transposed_[layer]; }
 
  private:
   std::size_t rows_ = 0;
   Buffer<T> arena_;
   std::vector<Plane<T>> activations_;
   std::vector<Plane<T>> deltas_;
-  std::vector<T*> transposed_;
   Plane<T> logits_;
 };
 
@@ -56,12 +54,8 @@ template <class T>
 double loss(const Workspace<T>& space, const Net<T>& net, const Block<T>& block, std::size_t first = 0);
 
 // The same sum; fills the deltas and adds to the net's gradients, those of scale * weight_i * loss_i.
-// Reads transposed weights: call transpose_weights first, after every change of the parameters.
 template <class T>
 double backward(Workspace<T>& space, Net<T>& net, const Block<T>& block, double scale, std::size_t first = 0);
-
-template <class T>
-void transpose_weights(Workspace<T>& space, const Net<T>& net);
 
 // Writes net(x) to y (rows, outputs); keeps nothing.
 template <class T>

@@ -15,7 +15,6 @@ template <class T>
 LossSum Stepper<T>::gradient(const Dataset& data, const Batch& batch) {
   Buffer<T>& gradients = net_.gradients();
   std::memset(gradients.data(), 0, gradients.size() * sizeof(T));
-  transpose_weights(space_, net_);
   LossSum sum{0, reader_.weight_sum(data, batch)};
   const double scale = gradient_scale(net_.reduction(), sum.weight);
   for_each_chunk(batch, [&](const Batch& chunk) {

@@ -3,32 +3,70 @@
 namespace chainrule {
 namespace {
 
-inline float exp(float x) { return __builtin_expf(x); }
-inline double exp(double x) { return __builtin_exp(x); }
-inline float tanh(float x) { return __builtin_tanhf(x); }
-inline double tanh(double x) { return __builtin_tanh(x); }
-inline float log(float x) { return __builtin_logf(x); }
-inline double log(double x) { return __builtin_log(x); }
-inline float log1p(float x) { return __builtin_log1pf(x); }
-inline double log1p(double x) { return __builtin_log1p(x); }
-
-template <class T>
-T sigmoid(T x) {
-  return 1 / (1 + exp(-x));  // exp overflows to infinity for very negative x, and the result is 0
+// y[i] = f(x[i]) for i < count, f of vectors; y may be x.
+template <class T, class Function>
+inline void map(T* y, const T* x, std::size_t count, Function f) {
+  std::size_t i = 0;
+  for (; i + kLanes<T> <= count; i += kLanes<T>) store(y + i, f(load(x + i)));
+  if (i < count) store_first(y + i, f(load_first(x + i, count - i)), count - i);
 }
 
-template <class T>
-T relu(T x) {
-  return x < 0 ? T(0) : x;  // passes NaN on
+// The same over rows. Narrow ones are first put side by side, for a vector of one number costs as much as a
+// full one.
+template <class T, class Function>
+void map_rows(T* y, std::ptrdiff_t y_stride, const T* x, std::ptrdiff_t x_stride, std::size_t rows,
+              std::size_t columns, Function f) {
+  if (columns >= kLanes<T>) {
+    for (std::size_t i = 0; i < rows; ++i, y += y_stride, x += x_stride) map(y, x, columns, f);
+    return;
+  }
+  T packed[32 * kLanes<T>];
+  const std::size_t rows_at_once = 32 * kLanes<T> / columns;
+  for (std::size_t first = 0; first < rows; first += rows_at_once) {
+    const std::size_t count = rows - first < rows_at_once ? rows - first : rows_at_once;
+    T* next = packed;
+    for (std::size_t i = 0; i < count; ++i, x += x_stride) {
+      for (std::size_t j = 0; j < columns; ++j) *next++ = x[j];
+    }
+    map(packed, packed, count * columns, f);
+    next = packed;
+    for (std::size_t i = 0; i < count; ++i, y += y_stride) {
+      for (std::size_t j = 0; j < columns; ++j) y[j] = *next++;
+    }
+  }
 }
 
 template <class T>
 void softmax(T* a, const T* h, std::size_t columns) {
   T largest = h[0];
   for (std::size_t j = 1; j < columns; ++j) largest = h[j] > largest ? h[j] : largest;
+  map(a, h, columns, [largest](Vec<T> x) { return exp<T>(x - largest); });
   T sum = 0;
-  for (std::size_t j = 0; j < columns; ++j) sum += a[j] = exp(h[j] - largest);
-  for (std::size_t j = 0; j < columns; ++j) a[j] /= sum;
+  for (std::size_t j = 0; j < columns; ++j) sum += a[j];  // in order: the same bits for every width of vector
+  map(a, a, columns, [sum](Vec<T> x) { return x / sum; });
+}
+
+template <class T>
+void activate(Activation activation, T* a, std::ptrdiff_t a_stride, const T* h, std::ptrdiff_t h_stride,
+              std::size_t rows, std::size_t columns) {
+  const auto each = [&](auto function) { map_rows(a, a_stride, h, h_stride, rows, columns, function); };
+  switch (activation) {
+    case Activation::identity:
+      if (a != h) each([](Vec<T> x) { return x; });
+      break;
+    case Activation::sigmoid:
+      each([](Vec<T> x) { return sigmoid<T>(x); });
+      break;
+    case Activation::tanh:
+      each([](Vec<T> x) { return tanh<T>(x); });
+      break;
+    case Activation::relu:
+      each([](Vec<T> x) { return select<T>(x < 0, Vec<T>{}, x); });  // passes NaN on
+      break;
+    case Activation::softmax:
+      for (std::size_t i = 0; i < rows; ++i, a += a_stride, h += h_stride) softmax(a, h, columns);
+      break;
+  }
 }
 
 // dL/dh_j = a_j (dL/da_j - sum_k a_k dL/da_k): the product with the softmax's Jacobian.
@@ -37,35 +75,6 @@ void softmax_backward(T* delta, const T* a, std::size_t columns) {
   T mean = 0;
   for (std::size_t j = 0; j < columns; ++j) mean = multiply_add(a[j], delta[j], mean);
   for (std::size_t j = 0; j < columns; ++j) delta[j] = a[j] * (delta[j] - mean);
-}
-
-template <class T>
-void activate_row(Activation activation, T* a, const T* h, std::size_t columns) {
-  switch (activation) {
-    case Activation::identity:
-      for (std::size_t j = 0; j < columns; ++j) a[j] = h[j];
-      break;
-    case Activation::sigmoid:
-      for (std::size_t j = 0; j < columns; ++j) a[j] = sigmoid(h[j]);
-      break;
-    case Activation::tanh:
-      for (std::size_t j = 0; j < columns; ++j) a[j] = tanh(h[j]);
-      break;
-    case Activation::relu:
-      for (std::size_t j = 0; j < columns; ++j) a[j] = relu(h[j]);
-      break;
-    case Activation::softmax:
-      softmax(a, h, columns);
-      break;
-  }
-}
-
-template <class T>
-void activate(Activation activation, T* a, std::ptrdiff_t a_stride, const T* h, std::ptrdiff_t h_stride,
-              std::size_t rows, std::size_t columns) {
-  if (activation == Activation::identity && a == h) return;
-  for (std::size_t i = 0; i < rows; ++i, a += a_stride, h += h_stride)
-    activate_row(activation, a, h, columns);
 }
 
 template <class T>

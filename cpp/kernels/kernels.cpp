@@ -6,6 +6,7 @@
 // clang-format off: each file uses the ones before it
 #include "kernels/vector.inl"
 #include "kernels/matmul.inl"
+#include "kernels/math.inl"
 #include "kernels/activation.inl"
 #include "kernels/loss.inl"
 #include "kernels/update.inl"
@@ -23,11 +24,12 @@ constexpr Kernels<T> table() {
       .backward_input = backward_input<T>,
       .backward_weights = backward_weights<T>,
       .loss = loss<T>,
-      .transpose = transpose<T>,
       .add_penalty = add_penalty<T>,
       .sgd = sgd<T>,
       .adam = adam<T>,
       .all_finite = all_finite<T>,
+      .exp = [](T* y, const T* x, std::size_t size) { map(y, x, size, [](Vec<T> v) { return exp<T>(v); }); },
+      .log = [](T* y, const T* x, std::size_t size) { map(y, x, size, [](Vec<T> v) { return log<T>(v); }); },
   };
 }
 

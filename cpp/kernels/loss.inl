@@ -5,6 +5,13 @@
 namespace chainrule {
 namespace {
 
+inline float exp(float x) { return __builtin_expf(x); }
+inline double exp(double x) { return __builtin_exp(x); }
+inline float log(float x) { return __builtin_logf(x); }
+inline double log(double x) { return __builtin_log(x); }
+inline float log1p(float x) { return __builtin_log1pf(x); }
+inline double log1p(double x) { return __builtin_log1p(x); }
+
 // One row: outputs yhat = activation(logits), and targets as values or, where they are null, a class index.
 template <class T>
 struct LossRow {
@@ -35,7 +42,8 @@ T log_loss(T* delta, const LossRow<T>& row) {
   T loss = 0;
   for (std::size_t j = 0; j < row.outputs; ++j) {
     const T logit = row.logits[j];
-    loss += relu(logit) - logit * row.values[j] + log1p(exp(logit < 0 ? logit : -logit));
+    const T magnitude = logit < 0 ? -logit : logit;
+    loss += (logit + magnitude) / 2 - logit * row.values[j] + log1p(exp(-magnitude));
     if (delta != nullptr) delta[j] = row.yhat[j] - row.values[j];
   }
   return loss;
@@ -44,22 +52,25 @@ T log_loss(T* delta, const LossRow<T>& row) {
 // -sum_j y_j log yhat_j, yhat = softmax(o): sum_j y_j (log sum_k exp(o_k) - o_j).
 template <class T>
 T cross_entropy(T* delta, const LossRow<T>& row) {
-  T largest = row.logits[0];
-  for (std::size_t j = 1; j < row.outputs; ++j) largest = row.logits[j] > largest ? row.logits[j] : largest;
-  T sum = 0;
-  for (std::size_t j = 0; j < row.outputs; ++j) sum += exp(row.logits[j] - largest);
-  const T log_sum = log(sum);
-  const auto target = [&](std::size_t j) {
-    return row.values == nullptr ? T(j == static_cast<std::size_t>(row.label)) : row.values[j];
-  };
-  T loss = 0;
-  T total = 0;
+  std::size_t top = 0;
+  for (std::size_t j = 1; j < row.outputs; ++j) top = row.logits[j] > row.logits[top] ? j : top;
+  // log yhat_j, where yhat_top = 1 / sum_k exp(o_k - o_top), for the softmax has taken that sum already
+  const T log_top = log(row.yhat[top]);
+  const auto log_yhat = [&](std::size_t j) { return log_top + (row.logits[j] - row.logits[top]); };
+  if (row.values == nullptr) {
+    if (delta != nullptr) {
+      for (std::size_t j = 0; j < row.outputs; ++j) delta[j] = row.yhat[j];
+      delta[row.label] -= 1;
+    }
+    return -log_yhat(static_cast<std::size_t>(row.label));
+  }
+  T loss = 0, total = 0;
   for (std::size_t j = 0; j < row.outputs; ++j) {
-    loss += target(j) * (log_sum - (row.logits[j] - largest));
-    total += target(j);
+    loss -= row.values[j] * log_yhat(j);
+    total += row.values[j];
   }
   if (delta == nullptr) return loss;
-  for (std::size_t j = 0; j < row.outputs; ++j) delta[j] = row.yhat[j] * total - target(j);
+  for (std::size_t j = 0; j < row.outputs; ++j) delta[j] = row.yhat[j] * total - row.values[j];
   return loss;
 }
 

@@ -8,15 +8,21 @@ namespace {
 inline constexpr int kTileRows = 6;
 inline constexpr int kTileVectors = CHAINRULE_REGISTERS == 32 ? 4 : 2;
 
-// c[i][j] (+)= start[j] + sum_p a[i * a_row + p * a_step] b[p * b_stride + j], for i < Rows and j < columns.
-// b is read in whole vectors, up to a vector less one element beyond its last column.
+// c[i][j] = start[i * start_row + j] + sum_p a[i * a_row + p * a_step] b[p * b_stride + j], for i < Rows and
+// j < columns; nothing where start is null; and added to c where `accumulate`. b is read in whole vectors, up
+// to a vector less one element beyond its last column.
 template <class T, int Rows, int Vectors>
 void tile(T* c, std::ptrdiff_t c_stride, const T* a, std::ptrdiff_t a_row, std::ptrdiff_t a_step, const T* b,
-          std::ptrdiff_t b_stride, const T* start, bool accumulate, std::size_t depth, std::size_t columns) {
+          std::ptrdiff_t b_stride, const T* start, std::ptrdiff_t start_row, bool accumulate,
+          std::size_t depth, std::size_t columns) {
+  const auto read = [columns](const T* row, int v) {
+    const std::size_t left = columns - v * kLanes<T>;
+    return left >= kLanes<T> ? load(row + v * kLanes<T>) : load_first(row + v * kLanes<T>, left);
+  };
   Vec<T> sum[Rows][Vectors];
-  for (int v = 0; v < Vectors; ++v) {
-    const Vec<T> first = start == nullptr ? Vec<T>{} : load(start + v * kLanes<T>);
-    for (int r = 0; r < Rows; ++r) sum[r][v] = first;
+  for (int r = 0; r < Rows; ++r) {
+    for (int v = 0; v < Vectors; ++v)
+      sum[r][v] = start == nullptr ? Vec<T>{} : read(start + r * start_row, v);
   }
   for (std::size_t p = 0; p < depth; ++p, a += a_step, b += b_stride) {
     Vec<T> row[Vectors];
@@ -27,14 +33,14 @@ void tile(T* c, std::ptrdiff_t c_stride, const T* a, std::ptrdiff_t a_row, std::
     }
   }
   for (int r = 0; r < Rows; ++r) {
+    T* to = c + r * c_stride;
     for (int v = 0; v < Vectors; ++v) {
-      T* to = c + r * c_stride + v * kLanes<T>;
       const std::size_t left = columns - v * kLanes<T>;
-      const Vec<T> value = accumulate ? load(to) + sum[r][v] : sum[r][v];
+      const Vec<T> value = accumulate ? read(to, v) + sum[r][v] : sum[r][v];
       if (left >= kLanes<T>) {
-        store(to, value);
+        store(to + v * kLanes<T>, value);
       } else {
-        store_first(to, value, left);
+        store_first(to + v * kLanes<T>, value, left);
       }
     }
   }
@@ -42,7 +48,7 @@ void tile(T* c, std::ptrdiff_t c_stride, const T* a, std::ptrdiff_t a_row, std::
 
 template <class T>
 using Tile = void (*)(T*, std::ptrdiff_t, const T*, std::ptrdiff_t, std::ptrdiff_t, const T*, std::ptrdiff_t,
-                      const T*, bool, std::size_t, std::size_t);
+                      const T*, std::ptrdiff_t, bool, std::size_t, std::size_t);
 
 template <class T, int Rows>
 Tile<T> tile_of(std::size_t vectors) {
@@ -71,20 +77,106 @@ Tile<T> tile_of(std::size_t rows, std::size_t vectors) {
   }
 }
 
-// c (rows, columns) (+)= start + a b, a and its strides as in tile().
+// The right factor of a product: a matrix as it stands, or the transpose of one.
+template <class T>
+struct Factor {
+  const T* data;
+  std::ptrdiff_t stride;
+  bool transposed;
+};
+
+// A panel of it: as many columns as a tile is wide, and as many rows as fit the first-level cache with it.
+template <class T>
+inline constexpr std::size_t kPanelColumns = kTileVectors * kLanes<T>;
+template <class T>
+inline constexpr std::size_t kPanelRows = 32768 / (kPanelColumns<T> * sizeof(T));
+inline constexpr std::size_t kPackedBytes = 65536;
+
+template <class T>
+void pack(T* panel, const T* b, std::ptrdiff_t b_stride, std::size_t rows) {
+  for (std::size_t p = 0; p < rows; ++p, b += b_stride, panel += kPanelColumns<T>) {
+    for (int v = 0; v < kTileVectors; ++v) store(panel + v * kLanes<T>, load(b + v * kLanes<T>));
+  }
+}
+
+// Interleaves two rows of a square of blocks, each `Block` lanes wide: (a0 a1 a2 ...), (b0 b1 b2 ...) become
+// (a0 b0 a2 b2 ...) and (a1 b1 a3 b3 ...).
+template <class T, int Block, std::size_t... Lane>
+inline void exchange(Vec<T>& a, Vec<T>& b, Indices<Lane...>) {
+  constexpr int lanes = kLanes<T>;
+  const Vec<T> even = __builtin_shufflevector(a, b, (Lane & Block ? lanes + (Lane ^ Block) : Lane)...);
+  b = __builtin_shufflevector(a, b, (Lane & Block ? lanes + Lane : Lane ^ Block)...);
+  a = even;
+}
+
+// Transposes a square of vectors in registers: blocks of one lane, then two, four, ...
+template <class T, int Block>
+inline void transpose_square(Vec<T> (&rows)[kLanes<T>]) {
+  if constexpr (Block < static_cast<int>(kLanes<T>)) {
+    for (int i = 0; i < static_cast<int>(kLanes<T>); ++i) {
+      if ((i & Block) == 0) exchange<T, Block>(rows[i], rows[i + Block], LaneIndices<T>{});
+    }
+    transpose_square<T, 2 * Block>(rows);
+  }
+}
+
+// panel (rows, columns) = b (columns, rows) transposed; vectors are filled up with zeros.
+template <class T>
+void pack_transposed(T* panel, const T* b, std::ptrdiff_t b_stride, std::size_t rows, std::size_t columns) {
+  constexpr std::size_t side = kLanes<T>;
+  for (std::size_t j = 0; j < columns; j += side, b += side * b_stride) {
+    const std::size_t wide = columns - j < side ? columns - j : side;
+    for (std::size_t p = 0; p < rows; p += side) {
+      const std::size_t tall = rows - p < side ? rows - p : side;
+      Vec<T> square[side] = {};
+      for (std::size_t r = 0; r < wide; ++r) square[r] = load_first(b + r * b_stride + p, tall);
+      transpose_square<T, 1>(square);
+      for (std::size_t r = 0; r < tall; ++r) store(panel + (p + r) * kPanelColumns<T> + j, square[r]);
+    }
+  }
+}
+
+// c (rows, columns) = start (columns) + a (rows, depth) b (depth, columns), or added to c; the strides of a
+// are those of tile().
 template <class T>
 void multiply(T* c, std::ptrdiff_t c_stride, const T* a, std::ptrdiff_t a_row, std::ptrdiff_t a_step,
-              const T* b, std::ptrdiff_t b_stride, const T* start, bool accumulate, std::size_t rows,
-              std::size_t depth, std::size_t columns) {
-  constexpr std::size_t width = kTileVectors * kLanes<T>;
-  for (std::size_t j = 0; j < columns; j += width) {
-    const std::size_t wide = columns - j < width ? columns - j : width;
-    const std::size_t vectors = (wide + kLanes<T> - 1) / kLanes<T>;
-    for (std::size_t i = 0; i < rows; i += kTileRows) {
-      const std::size_t tall = rows - i < kTileRows ? rows - i : kTileRows;
-      tile_of<T>(tall, vectors)(c + i * c_stride + j, c_stride, a + static_cast<std::ptrdiff_t>(i) * a_row,
-                                a_row, a_step, b + j, b_stride, start == nullptr ? nullptr : start + j,
-                                accumulate, depth, wide);
+              Factor<T> b, const T* start, bool accumulate, std::size_t rows, std::size_t depth,
+              std::size_t columns) {
+  // The rows of a panel are far apart in a large matrix, on a page each: packed, they stay in cache.
+  // Measured: it pays where b is far larger than the cache and read by many tiles. A sum that is added to c
+  // is taken in one go if it can: blocks would write c, the gradient of a large matrix, again and again.
+  alignas(64) T packed[kPackedBytes / sizeof(T)];
+  constexpr std::size_t most = kPackedBytes / (kPanelColumns<T> * sizeof(T));
+  const bool large = depth * columns * sizeof(T) > 4 * 32768 && rows >= 4 * kTileRows;
+  const std::size_t block = accumulate && large ? most : large || b.transposed ? kPanelRows<T> : depth;
+  // Blocks of the sum outermost: their rows of b are neighbours in memory, and the block of a stays in cache.
+  for (std::size_t p = 0; p < depth; p += block) {
+    const std::size_t deep = depth - p < block ? depth - p : block;
+    const bool resumes = p > 0 && !accumulate;
+    for (std::size_t j = 0; j < columns; j += kPanelColumns<T>) {
+      const std::size_t wide = columns - j < kPanelColumns<T> ? columns - j : kPanelColumns<T>;
+      const std::size_t vectors = (wide + kLanes<T> - 1) / kLanes<T>;
+      const T* panel = packed;
+      std::ptrdiff_t panel_stride = kPanelColumns<T>;
+      if (b.transposed) {
+        pack_transposed(packed, b.data + static_cast<std::ptrdiff_t>(j) * b.stride + p, b.stride, deep, wide);
+      } else {
+        const T* from = b.data + static_cast<std::ptrdiff_t>(p) * b.stride + j;
+        if (large && wide == kPanelColumns<T>) {
+          pack(packed, from, b.stride, deep);
+        } else {
+          panel = from;
+          panel_stride = b.stride;
+        }
+      }
+      for (std::size_t i = 0; i < rows; i += kTileRows) {
+        const std::size_t tall = rows - i < kTileRows ? rows - i : kTileRows;
+        T* to = c + static_cast<std::ptrdiff_t>(i) * c_stride + j;
+        const T* from = a + static_cast<std::ptrdiff_t>(i) * a_row + static_cast<std::ptrdiff_t>(p) * a_step;
+        const T* first = resumes ? to : start == nullptr ? nullptr : start + j;
+        tile_of<T>(tall, vectors)(to, c_stride, from, a_row, a_step, panel, panel_stride, first,
+                                  resumes ? c_stride : 0, accumulate, deep, wide);
+      }
     }
   }
 }
@@ -92,42 +184,28 @@ void multiply(T* c, std::ptrdiff_t c_stride, const T* a, std::ptrdiff_t a_row, s
 template <class T>
 void affine(T* y, std::ptrdiff_t y_stride, const T* x, std::ptrdiff_t x_stride, const T* w, const T* bias,
             std::size_t rows, std::size_t fan_in, std::size_t fan_out) {
-  multiply(y, y_stride, x, x_stride, 1, w, static_cast<std::ptrdiff_t>(fan_out), bias, false, rows, fan_in,
-           fan_out);
+  const Factor<T> factor{w, static_cast<std::ptrdiff_t>(fan_out), false};
+  multiply(y, y_stride, x, x_stride, 1, factor, bias, false, rows, fan_in, fan_out);
 }
 
 template <class T>
-void backward_input(T* dx, std::ptrdiff_t dx_stride, const T* delta, std::ptrdiff_t delta_stride,
-                    const T* w_transposed, std::size_t rows, std::size_t fan_in, std::size_t fan_out) {
-  multiply<T>(dx, dx_stride, delta, delta_stride, 1, w_transposed,
-              static_cast<std::ptrdiff_t>(padded<T>(fan_in)), nullptr, false, rows, fan_out, fan_in);
+void backward_input(T* dx, std::ptrdiff_t dx_stride, const T* delta, std::ptrdiff_t delta_stride, const T* w,
+                    std::size_t rows, std::size_t fan_in, std::size_t fan_out) {
+  const Factor<T> factor{w, static_cast<std::ptrdiff_t>(fan_out), true};
+  multiply<T>(dx, dx_stride, delta, delta_stride, 1, factor, nullptr, false, rows, fan_out, fan_in);
 }
 
 template <class T>
 void backward_weights(T* dw, T* dbias, const T* x, std::ptrdiff_t x_stride, const T* delta,
                       std::ptrdiff_t delta_stride, std::size_t rows, std::size_t fan_in,
                       std::size_t fan_out) {
-  multiply<T>(dw, static_cast<std::ptrdiff_t>(fan_out), x, 1, x_stride, delta, delta_stride, nullptr, true,
-              fan_in, rows, fan_out);
+  const Factor<T> factor{delta, delta_stride, false};
+  multiply<T>(dw, static_cast<std::ptrdiff_t>(fan_out), x, 1, x_stride, factor, nullptr, true, fan_in, rows,
+              fan_out);
   if (dbias == nullptr) return;
   // The bias is the weight of an input that is always one: a row of ones, read again at each step.
   const T one = 1;
-  multiply<T>(dbias, 0, &one, 0, 0, delta, delta_stride, nullptr, true, 1, rows, fan_out);
-}
-
-template <class T>
-void transpose(T* wt, const T* w, std::size_t rows, std::size_t columns) {
-  constexpr std::size_t block = 16;  // a block of both matrices stays in L1
-  const std::size_t wt_stride = padded<T>(rows);
-  for (std::size_t i0 = 0; i0 < rows; i0 += block) {
-    for (std::size_t j0 = 0; j0 < columns; j0 += block) {
-      const std::size_t i1 = i0 + block < rows ? i0 + block : rows;
-      const std::size_t j1 = j0 + block < columns ? j0 + block : columns;
-      for (std::size_t j = j0; j < j1; ++j) {
-        for (std::size_t i = i0; i < i1; ++i) wt[j * wt_stride + i] = w[i * columns + j];
-      }
-    }
-  }
+  multiply<T>(dbias, 0, &one, 0, 0, factor, nullptr, true, 1, rows, fan_out);
 }
 
 }  // namespace

@@ -34,6 +34,19 @@ using Vec = typename VecOf<T>::type;
 template <class T>
 inline constexpr std::size_t kLanes = CHAINRULE_VECTOR_BYTES / sizeof(T);
 
+// 0, 1, 2, ... to the number of lanes, as the arguments of a template: the standard library's is not for
+// these files.
+template <std::size_t... Index>
+struct Indices {};
+template <std::size_t Count, std::size_t... Index>
+struct CountedIndices : CountedIndices<Count - 1, Count - 1, Index...> {};
+template <std::size_t... Index>
+struct CountedIndices<0, Index...> {
+  using type = Indices<Index...>;
+};
+template <class T>
+using LaneIndices = typename CountedIndices<kLanes<T>>::type;
+
 template <class T>
 inline Vec<T> load(const T* from) {
   Vec<T> v;
@@ -72,6 +85,12 @@ inline Vec<float> multiply_add(Vec<float> a, Vec<float> b, Vec<float> c) { retur
 inline Vec<double> multiply_add(Vec<double> a, Vec<double> b, Vec<double> c) {
   return _mm512_fmadd_pd(a, b, c);
 }
+inline Vec<float> load_first(const float* from, std::size_t count) {
+  return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1), from);
+}
+inline Vec<double> load_first(const double* from, std::size_t count) {
+  return _mm512_maskz_loadu_pd(static_cast<__mmask8>((1u << count) - 1), from);
+}
 inline void store_first(float* to, Vec<float> v, std::size_t count) {
   _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1u << count) - 1), v);
 }
@@ -85,13 +104,25 @@ inline Vec<float> multiply_add(Vec<float> a, Vec<float> b, Vec<float> c) { retur
 inline Vec<double> multiply_add(Vec<double> a, Vec<double> b, Vec<double> c) {
   return _mm256_fmadd_pd(a, b, c);
 }
+inline __m256i first32(std::size_t count) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)),
+                            _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+inline __m256i first64(std::size_t count) {
+  return _mm256_cmpgt_epi64(_mm256_set1_epi64x(static_cast<long long>(count)),
+                            _mm256_setr_epi64x(0, 1, 2, 3));
+}
+inline Vec<float> load_first(const float* from, std::size_t count) {
+  return _mm256_maskload_ps(from, first32(count));
+}
+inline Vec<double> load_first(const double* from, std::size_t count) {
+  return _mm256_maskload_pd(from, first64(count));
+}
 inline void store_first(float* to, Vec<float> v, std::size_t count) {
-  const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-  _mm256_maskstore_ps(to, _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), lane), v);
+  _mm256_maskstore_ps(to, first32(count), v);
 }
 inline void store_first(double* to, Vec<double> v, std::size_t count) {
-  const __m256i lane = _mm256_setr_epi64x(0, 1, 2, 3);
-  _mm256_maskstore_pd(to, _mm256_cmpgt_epi64(_mm256_set1_epi64x(static_cast<long long>(count)), lane), v);
+  _mm256_maskstore_pd(to, first64(count), v);
 }
 
 #else
@@ -103,6 +134,12 @@ inline Vec<double> multiply_add(Vec<double> a, Vec<double> b, Vec<double> c) { r
 inline Vec<float> multiply_add(Vec<float> a, Vec<float> b, Vec<float> c) { return a * b + c; }
 inline Vec<double> multiply_add(Vec<double> a, Vec<double> b, Vec<double> c) { return a * b + c; }
 #endif
+template <class T>
+inline Vec<T> load_first(const T* from, std::size_t count) {
+  Vec<T> v{};
+  for (std::size_t i = 0; i < count; ++i) v[i] = from[i];
+  return v;
+}
 template <class T>
 inline void store_first(T* to, Vec<T> v, std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) to[i] = v[i];

@@ -89,7 +89,6 @@ class NetCore {
     const Dataset data = input.dataset();
     py::gil_scoped_release release;
     std::memset(net_.gradients().data(), 0, net_.gradients().size() * sizeof(T));
-    transpose_weights(space_, net_);
     const Batch all{0, data.x.rows};
     LossSum sum{0, reader_.weight_sum(data, all)};
     const double scale = gradient_scale(net_.reduction(), sum.weight);

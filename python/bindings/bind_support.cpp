@@ -35,7 +35,9 @@ void register_build_info(py::module_& module) {
         info["version"] = CHAINRULE_VERSION;
         info["compiler"] = CHAINRULE_COMPILER;
         info["isa"] = kernel_set().isa;
-        info["available_isas"] = available_isas();
+        py::list isas;
+        for (const KernelSet* kernels : runnable_kernel_sets()) isas.append(kernels->isa);
+        info["available_isas"] = isas;
         return info;
       },
       "Version, compiler, the instruction set in use and those that this processor can run.");

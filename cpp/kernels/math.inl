@@ -1,0 +1,160 @@
+// exp, log, tanh and sigmoid of vectors, within 2 ulp over their whole range; the same bits wherever
+// multiply-add is fused. Arguments are reduced as in Cody and Waite, "Software Manual for the Elementary
+// Functions", 1980; the polynomials are minimax fits (benchmarks/minimax.py).
+
+namespace chainrule {
+namespace {
+
+// What the functions need to know of a floating-point format. Coefficients are lowest order first.
+template <class T>
+struct Format;
+
+template <>
+struct Format<float> {
+  using Int = std::int32_t;
+  static constexpr Int mantissa = 23, bias = 127;
+  static constexpr float round = 0x1.8p23f;  // adding it leaves an integer in the lowest bits
+  static constexpr float log2e = 0x1.715476p0f, ln2_high = 0x1.62e4p-1f, ln2_low = 0x1.7f7d1cp-20f;
+  static constexpr float exp_least = -104.0f, exp_most = 89.0f;  // beyond, the result is 0 or infinity
+  static constexpr float least_normal = 0x1p-126f, sqrt_half = 0x1.6a09e6p-1f;
+  // (e^r - 1 - r) / r^2 for |r| <= ln2 / 2
+  static constexpr float exp_tail[] = {0.500000004641f,   0.166666668171f,   0.041666354664f,
+                                       0.00833327304516f, 0.00139410082787f, 0.000199141727084f};
+  // (2 atanh(s) / s - 2) / s^2 as a polynomial of s^2, for |s| <= (sqrt 2 - 1) / (sqrt 2 + 1)
+  static constexpr float log_tail[] = {0.6666677644874784f, 0.3997753236936983f, 0.298719971232827f};
+};
+
+template <>
+struct Format<double> {
+  using Int = std::int64_t;
+  static constexpr Int mantissa = 52, bias = 1023;
+  static constexpr double round = 0x1.8p52;
+  static constexpr double log2e = 0x1.71547652b82fep0, ln2_high = 0x1.62e42feep-1,
+                          ln2_low = 0x1.a39ef35793c76p-33;
+  static constexpr double exp_least = -746.0, exp_most = 710.0;
+  static constexpr double least_normal = 0x1p-1022, sqrt_half = 0x1.6a09e667f3bcdp-1;
+  static constexpr double exp_tail[] = {
+      0.499999999999999999858,      0.1666666666666667659919,      0.04166666666666670134587,
+      0.0083333333333216158363,     0.001388888888886684993324,    0.0001984126988615840616821,
+      0.00002480158736052823855808, 0.000002755724418211150582801, 2.755724278628352085021e-7,
+      2.510904481035721282453e-8,   2.092443441433906696129e-9};
+  static constexpr double log_tail[] = {
+      0.6666666666666734509343, 0.3999999999941395966342, 0.2857142874256279876025, 0.2222219855373685858491,
+      0.1818356540907163865419, 0.1531402108604486159925, 0.1479626138295996037704};
+};
+
+template <class T>
+struct IntVecOf {
+  typedef typename Format<T>::Int type __attribute__((vector_size(CHAINRULE_VECTOR_BYTES)));
+};
+template <class T>
+using IntVec = typename IntVecOf<T>::type;
+
+// a[i] where the lane of the mask is set, else b[i]
+template <class T>
+inline Vec<T> select(IntVec<T> mask, Vec<T> a, Vec<T> b) {
+  return (Vec<T>)((mask & (IntVec<T>)a) | (~mask & (IntVec<T>)b));
+}
+
+template <class T>
+inline Vec<T> magnitude(Vec<T> x) {
+  return (Vec<T>)((IntVec<T>)x & ~(IntVec<T>)broadcast<T>(T(-0.0)));
+}
+
+template <class T>
+inline Vec<T> copy_sign(Vec<T> x, Vec<T> sign) {
+  const IntVec<T> bit = (IntVec<T>)broadcast<T>(T(-0.0));
+  return (Vec<T>)((IntVec<T>)x | ((IntVec<T>)sign & bit));
+}
+
+// Estrin's scheme: pairs of terms in parallel, for the chain of a single vector is what a small net waits
+// for.
+template <class T, int Count>
+inline Vec<T> polynomial(const T (&c)[Count], Vec<T> x) {
+  const Vec<T> x2 = x * x;
+  Vec<T> sum = Count % 2 == 1 ? broadcast(c[Count - 1])
+                              : multiply_add(broadcast(c[Count - 1]), x, broadcast(c[Count - 2]));
+  for (int i = (Count - 1) / 2 * 2 - 2; i >= 0; i -= 2) {
+    sum = multiply_add(sum, x2, multiply_add(broadcast(c[i + 1]), x, broadcast(c[i])));
+  }
+  return sum;
+}
+
+// e^x = 2^n (1 + q), |q| < 0.42; n is given with twice the bias added, for x within exp_least and exp_most.
+template <class T>
+inline Vec<T> reduced_exp(Vec<T> x, IntVec<T>& n) {
+  using F = Format<T>;
+  const Vec<T> shifted = multiply_add(x, broadcast(F::log2e), broadcast(F::round));
+  n = (IntVec<T>)shifted - ((IntVec<T>)broadcast(F::round) - 2 * F::bias);
+  const Vec<T> whole = shifted - F::round;
+  Vec<T> r = multiply_add(whole, broadcast(-F::ln2_high), x);
+  r = multiply_add(whole, broadcast(-F::ln2_low), r);
+  return multiply_add(r * r, polynomial(F::exp_tail, r), r);
+}
+
+template <class T>
+inline Vec<T> exp(Vec<T> x) {
+  using F = Format<T>;
+  x = select<T>(x < F::exp_least, broadcast(F::exp_least),
+                x);  // a comparison with NaN is false, so NaN passes
+  x = select<T>(x > F::exp_most, broadcast(F::exp_most), x);
+  IntVec<T> n;
+  const Vec<T> q = reduced_exp<T>(x, n);
+  // 2^n by two factors, for it may be beyond the largest exponent, or subnormal.
+  const IntVec<T> half = n >> 1;
+  const Vec<T> scale1 = (Vec<T>)(half << F::mantissa), scale2 = (Vec<T>)((n - half) << F::mantissa);
+  return multiply_add(q, scale1, scale1) * scale2;
+}
+
+template <class T>
+inline Vec<T> sigmoid(Vec<T> x) {
+  const Vec<T> z = exp<T>(-magnitude<T>(x));
+  const Vec<T> one = broadcast(T(1));
+  const Vec<T> sum = one + z;
+  const Vec<T> lost = z - (sum - one);  // what rounding took from the sum
+  const Vec<T> numerator = select<T>(x < 0, z, one);
+  const Vec<T> y = numerator / sum;
+  return multiply_add(-y, lost, y);
+}
+
+// (1 - e^-2|x|) / (1 + e^-2|x|) = -m / (2 + m) with m = e^-2|x| - 1, and the sign of x. What rounding takes
+// from m and from 2 + m is put back to first order: without, the error is 2.5 ulp.
+template <class T>
+inline Vec<T> tanh(Vec<T> x) {
+  using F = Format<T>;
+  const Vec<T> twice = T(-2) * magnitude<T>(x), least = broadcast(F::exp_least / 2);
+  IntVec<T> n;
+  const Vec<T> q = reduced_exp<T>(select<T>(twice < least, least, twice), n);
+  const Vec<T> scale = (Vec<T>)((n - F::bias) << F::mantissa);
+  const Vec<T> m = multiply_add(q, scale, scale - T(1)), sum = T(2) + m;
+  const Vec<T> lost_of_m = multiply_add(q, scale, (scale - T(1)) - m),
+               lost_of_sum = (m - (sum - T(2))) + lost_of_m;
+  const Vec<T> y = -m / sum;
+  const Vec<T> reciprocal = multiply_add(y, broadcast(T(0.5)), broadcast(T(0.5)));  // 1 / sum
+  return copy_sign<T>(multiply_add(multiply_add(-y, lost_of_sum, -lost_of_m), reciprocal, y), x);
+}
+
+template <class T>
+inline Vec<T> log(Vec<T> x) {
+  using F = Format<T>;
+  const IntVec<T> tiny = x < F::least_normal;
+  const Vec<T> scaled = select<T>(tiny, x * T(typename Format<T>::Int(1) << F::mantissa), x);
+  // k: the exponent that leaves m in [sqrt(1/2), sqrt(2))
+  const IntVec<T> origin = (IntVec<T>)broadcast(F::sqrt_half);
+  const IntVec<T> offset = (IntVec<T>)scaled - origin;
+  const IntVec<T> k = (offset >> F::mantissa) - (tiny & F::mantissa);
+  const IntVec<T> fraction = offset & ((typename F::Int(1) << F::mantissa) - 1);
+  const Vec<T> f = (Vec<T>)(fraction + origin) - T(1);
+  const Vec<T> s = f / (T(2) + f), w = s * s;
+  const Vec<T> half_square = T(0.5) * f * f;
+  const Vec<T> tail = w * polynomial(F::log_tail, w);
+  const Vec<T> exponent = __builtin_convertvector(k, Vec<T>);
+  const Vec<T> low = multiply_add(exponent, broadcast(F::ln2_low), s * (half_square + tail));
+  Vec<T> y = multiply_add(exponent, broadcast(F::ln2_high), f - (half_square - low));
+  y = select<T>(x == 0, broadcast(T(-__builtin_inf())), y);
+  y = select<T>(x < 0, broadcast(T(__builtin_nan(""))), y);
+  return select<T>((x == T(__builtin_inf())) | (x != x), x, y);
+}
+
+}  // namespace
+}  // namespace chainrule
