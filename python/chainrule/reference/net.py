@@ -62,7 +62,11 @@ class Net:
         the lists of biases are empty.
     epochs_trained : int
         Epochs of all fits so far; with the seed it determines the next shuffle.
+    history : History or None
+        The record of the last fit that ended.
     """
+
+    history: History | None = None
 
     def __init__(
         self,
@@ -196,7 +200,9 @@ class Net:
                 watchers.insert(0, stack.enter_context(epoch_progress(epochs)))
             # One batch of all the rows needs no order.
             shuffle = shuffle and batch_size < len(rows)
-            return run_epochs(self, trainer, EarlyStopping(tol, patience), epochs, shuffle, validation, watchers)
+            stopping = EarlyStopping(tol, patience)
+            self.history = run_epochs(self, trainer, stopping, epochs, shuffle, validation, watchers)
+        return self.history
 
     def _read(self, Y: ArrayLike, sample_weight: ArrayLike | None, rows: int) -> tuple[Array, Array]:
         """Targets of these rows, and the share of each in the loss."""
