@@ -76,7 +76,7 @@ struct Kernels {
 
   bool (*all_finite)(const T* x, std::size_t size);
 
-  // y = exp(x) and y = log(x), number by number: what the activations and losses are made of.
+  // y = exp(x) and y = log(x), number by number: here so that the tests can measure their accuracy.
   void (*exp)(T* y, const T* x, std::size_t size);
   void (*log)(T* y, const T* x, std::size_t size);
 };
