@@ -20,6 +20,21 @@ inline constexpr const char* kReductionNames[] = {"mean", "sum"};
 enum class Rule { sgd, adam };
 inline constexpr const char* kRuleNames[] = {"sgd", "adam"};
 
+// What the loss of each row is multiplied by in the gradient of the reduced loss.
+static inline double gradient_scale(Reduction reduction, double weight_sum) {
+  if (reduction == Reduction::sum) return 1;
+  return weight_sum == 0 ? 0 : 1 / weight_sum;
+}
+
+// h (rows, fan_out) = a (rows, fan_in) W (fan_in, fan_out) + b (fan_out), then the activation.
+struct Layer {
+  std::size_t fan_in;
+  std::size_t fan_out;
+  std::size_t weights;  // offsets in the arenas
+  std::size_t biases;
+  Activation activation;
+};
+
 // An update rule and its constants; each rule reads its own.
 struct Optimizer {
   Rule rule = Rule::sgd;

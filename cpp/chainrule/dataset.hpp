@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "chainrule/buffer.hpp"
+#include "chainrule/kernels.hpp"
 #include "chainrule/random.hpp"
 #include "chainrule/rows.hpp"
 
@@ -35,15 +36,6 @@ void for_each_chunk(const Batch& batch, Work work) {
     work(Batch{batch.first + offset, left < kChunkRows ? left : kChunkRows, batch.order});
   }
 }
-
-// A chunk of a data set, as the kernels read it.
-template <class T>
-struct Block {
-  std::size_t rows = 0;
-  const T* x = nullptr;
-  std::ptrdiff_t x_stride = 0;
-  Targets<T> targets;
-};
 
 // Turns chunks into blocks: in place where it can, else packed and cast into buffers of its own. A block
 // is good until the next is read.

@@ -22,12 +22,6 @@ struct LossSum {
   }
 };
 
-// What the loss of each row is multiplied by in the gradient of the reduced loss.
-inline double gradient_scale(Reduction reduction, double weight_sum) {
-  if (reduction == Reduction::sum) return 1;
-  return weight_sum == 0 ? 0 : 1 / weight_sum;
-}
-
 // The space holds a chunk of the data: kChunkRows rows, or all of them.
 template <class T>
 LossSum evaluate(const Net<T>& net, const Dataset& data, Workspace<T>& space, BlockReader<T>& reader,

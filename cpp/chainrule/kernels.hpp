@@ -38,6 +38,65 @@ struct Targets {
   const T* weights = nullptr;
 };
 
+// A block of rows, as the kernels read it.
+template <class T>
+struct Block {
+  std::size_t rows = 0;
+  const T* x = nullptr;
+  std::ptrdiff_t x_stride = 0;
+  Targets<T> targets;
+};
+
+// A step of an update rule: its state is one array of numbers after the other, and t counts from 1.
+template <class T>
+struct Update {
+  Optimizer optimizer;
+  T* state = nullptr;
+  std::uint64_t t = 0;
+
+  T* slot(std::size_t number, std::size_t parameters) const { return state + number * padded<T>(parameters); }
+};
+
+// A net of few units and its planes: one row of `stride` elements a unit, one column a row of the minibatch.
+template <class T>
+struct TinyPlanes {
+  T* activations = nullptr;
+  T* deltas = nullptr;
+};
+
+// The gradient of a parameter is the sum of the products of these two rows.
+template <class T>
+struct TinyFactors {
+  const T* activations = nullptr;
+  const T* deltas = nullptr;
+};
+
+template <class T>
+struct TinyNet {
+  const Layer* layers = nullptr;
+  std::size_t depth = 0;
+  Loss loss = Loss::half_squared_error;
+  Reduction reduction = Reduction::mean;
+  bool bias = true;
+  T* parameters = nullptr;
+  T* gradients = nullptr;
+  std::size_t size = 0;
+  std::size_t weight_count = 0;
+
+  std::size_t stride = 0;
+  T* inputs = nullptr;
+  const TinyPlanes<T>* planes = nullptr;    // of each layer
+  const TinyFactors<T>* factors = nullptr;  // of each parameter
+  T* yhat = nullptr;                        // of the outputs, as are the targets
+  T* targets = nullptr;
+  T* weights = nullptr;  // one row
+};
+
+template <class T>
+static constexpr std::size_t loss_scratch(std::size_t outputs) {
+  return 4 * outputs * (kAlignment / sizeof(T));
+}
+
 template <class T>
 struct Kernels {
   // y (rows, fan_out) = x (rows, fan_in) w (fan_in, fan_out) + bias (fan_out), or no bias where it is null.
@@ -61,20 +120,27 @@ struct Kernels {
                            std::ptrdiff_t delta_stride, std::size_t rows, std::size_t fan_in,
                            std::size_t fan_out);
 
-  // Returns sum_i weight_i loss_i; where delta is not null, stores scale * weight_i * dloss_i/dlogits.
+  // Returns sum_i weight_i loss_i; where delta is not null, stores scale * weight_i * dloss_i/dlogits. The scratch
+  // is loss_scratch<T>(outputs) long.
   double (*loss)(Loss loss, Activation output, T* delta, std::ptrdiff_t delta_stride, const T* logits,
-                 std::ptrdiff_t logits_stride, const T* yhat, std::ptrdiff_t yhat_stride, Targets<T> targets,
-                 double scale, std::size_t rows, std::size_t outputs);
+                 std::ptrdiff_t logits_stride, Targets<T> targets, double scale, std::size_t rows,
+                 std::size_t outputs, T* scratch);
 
   // g += l2 * w: the gradient of the penalty l2/2 sum w^2.
   void (*add_penalty)(T* g, const T* w, double l2, std::size_t size);
 
-  // One update of `size` parameters; the state arrays are those of the rule's paper, t counts from 1.
-  // Returns false where a parameter would not be finite; those keep their value.
-  bool (*sgd)(T* w, const T* g, T* velocity, const Optimizer& optimizer, std::size_t size);
-  bool (*adam)(T* w, const T* g, T* m, T* v, const Optimizer& optimizer, std::uint64_t t, std::size_t size);
+  // One update of `size` parameters. Returns false where a parameter would not be finite; those keep their
+  // value.
+  bool (*update)(T* w, const T* g, const Update<T>& step, std::size_t size);
 
   bool (*all_finite)(const T* x, std::size_t size);
+
+  // The gradients of a block of rows, or their sum with those before. Returns sum_i weight_i loss_i.
+  double (*tiny_gradient)(const TinyNet<T>& net, const Block<T>& block, double scale, bool accumulate);
+  // Trains on the minibatches of a block, in order; `step` is the one before. Returns false where a number was
+  // not finite: then neither are the parameters or the optimizer's state, and `loss` is not written.
+  bool (*tiny_train)(const TinyNet<T>& net, const Block<T>& block, std::size_t batch_size, double l2,
+                     Update<T> step, double& loss);
 
   // y = exp(x) and y = log(x), number by number: here so that the tests can measure their accuracy.
   void (*exp)(T* y, const T* x, std::size_t size);

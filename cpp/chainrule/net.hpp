@@ -19,15 +19,6 @@ struct NetConfig {
   bool bias = true;
 };
 
-// h (rows, fan_out) = a (rows, fan_in) W (fan_in, fan_out) + b (fan_out), then the activation.
-struct Layer {
-  std::size_t fan_in;
-  std::size_t fan_out;
-  std::size_t weights;  // offsets in the arenas
-  std::size_t biases;
-  Activation activation;
-};
-
 template <class T>
 class Net {
  public:

@@ -9,7 +9,7 @@ namespace chainrule {
 template <class T>
 Workspace<T>::Workspace(const Net<T>& net, std::size_t rows) : rows_(rows) {
   const auto& layers = net.layers();
-  std::size_t size = rows * row_stride<T>(net.outputs());
+  std::size_t size = rows * row_stride<T>(net.outputs()) + chainrule::loss_scratch<T>(net.outputs());
   for (std::size_t l = 0; l < layers.size(); ++l) {
     size += 2 * rows * row_stride<T>(layers[l].fan_out);
   }
@@ -25,6 +25,7 @@ Workspace<T>::Workspace(const Net<T>& net, std::size_t rows) : rows_(rows) {
     deltas_.push_back(take(layers[l].fan_out));
   }
   logits_ = take(net.outputs());
+  loss_scratch_ = next;
 }
 
 template <class T>
@@ -65,9 +66,8 @@ double output_loss(const Workspace<T>& space, const Net<T>& net, const Block<T>&
   const std::size_t last = net.layers().size() - 1;
   const Plane<T> delta = with_delta ? space.deltas(last).from_row(first) : Plane<T>{};
   const Plane<T> logits = space.logits().from_row(first);
-  const Plane<T> yhat = space.activations(last).from_row(first);
   return kernels<T>().loss(net.loss(), net.output(), delta.data, delta.stride, logits.data, logits.stride,
-                           yhat.data, yhat.stride, block.targets, scale, block.rows, net.outputs());
+                           block.targets, scale, block.rows, net.outputs(), space.loss_scratch());
 }
 
 }  // namespace

@@ -30,6 +30,7 @@ class Workspace {
   Plane<T> activations(std::size_t layer) const { return activations_[layer]; }
   Plane<T> deltas(std::size_t layer) const { return deltas_[layer]; }
   Plane<T> logits() const { return logits_; }
+  T* loss_scratch() const { return loss_scratch_; }
 
  private:
   std::size_t rows_ = 0;
@@ -37,6 +38,7 @@ class Workspace {
   std::vector<Plane<T>> activations_;
   std::vector<Plane<T>> deltas_;
   Plane<T> logits_;
+  T* loss_scratch_ = nullptr;
 };
 
 // Fills the activations and logits of the workspace from row `first` on.

@@ -8,8 +8,10 @@
 
 namespace chainrule {
 template <class T>
-Stepper<T>::Stepper(Net<T>& net, std::size_t rows, Interrupt interrupt)
-    : net_(net), space_(net, std::min(rows, kChunkRows)), interrupt_(std::move(interrupt)) {}
+Stepper<T>::Stepper(Net<T>& net, std::size_t rows, Order order, Interrupt interrupt)
+    : net_(net), space_(net, std::min(rows, kChunkRows)), interrupt_(std::move(interrupt)) {
+  if (order == Order::tiny && Tiny<T>::suits(net)) tiny_.emplace(net, std::min(rows, kChunkRows));
+}
 
 template <class T>
 LossSum Stepper<T>::gradient(const Dataset& data, const Batch& batch) {
@@ -19,8 +21,12 @@ LossSum Stepper<T>::gradient(const Dataset& data, const Batch& batch) {
   const double scale = gradient_scale(net_.reduction(), sum.weight);
   for_each_chunk(batch, [&](const Batch& chunk) {
     const Block<T> block = reader_.read(data, chunk);
-    forward(space_, net_, block);
-    sum.loss += backward(space_, net_, block, scale);
+    if (tiny_) {
+      sum.loss += tiny_->gradient(block, scale, true);
+    } else {
+      forward(space_, net_, block);
+      sum.loss += backward(space_, net_, block, scale);
+    }
     interrupt_.check(3 * net_.forward_operations(block.rows));
   });
   return sum;
@@ -39,6 +45,17 @@ LossSum Stepper<T>::step(const Dataset& data, const Batch& batch, OptimizerState
 }
 
 template <class T>
+std::optional<LossSum> Stepper<T>::steps(const Dataset& data, const Batch& batches, std::size_t batch_size,
+                                         OptimizerState<T>& state, const Optimizer& optimizer, double l2) {
+  if (!tiny_ || batches.count > kChunkRows) return std::nullopt;
+  LossSum sum{0, reader_.weight_sum(data, batches)};
+  const Block<T> block = reader_.read(data, batches);
+  if (!tiny_->train(block, batch_size, state, optimizer, l2, sum.loss)) return std::nullopt;
+  interrupt_.check(3 * net_.forward_operations(block.rows));
+  return sum;
+}
+
+template <class T>
 Trainer<T>::Trainer(Net<T>& net, OptimizerState<T>& state, const Dataset& training,
                     const std::optional<Dataset>& validation, const FitOptions& options,
                     const std::function<bool()>& interrupted)
@@ -47,7 +64,7 @@ Trainer<T>::Trainer(Net<T>& net, OptimizerState<T>& state, const Dataset& traini
       training_(training),
       validation_(validation),
       options_(options),
-      stepper_(net, std::max(options.batch_size, validation ? validation->x.rows : 0),
+      stepper_(net, std::max(options.batch_size, validation ? validation->x.rows : 0), Order::tiny,
                Interrupt(interrupted)) {
   options_.batch_size = std::min(options.batch_size, training.x.rows);
   // One batch of all the rows needs no order, and is read in place.
@@ -58,15 +75,28 @@ template <class T>
 LossSum Trainer<T>::run_epoch(std::uint64_t epoch) {
   const std::size_t rows = training_.x.rows;
   if (options_.shuffle) permutation_.reset(options_.seed, epoch, rows);
+  // Small minibatches are read, and where they can be trained on, several at once.
+  const std::size_t group = std::max(kChunkRows / options_.batch_size, std::size_t{1}) * options_.batch_size;
   LossSum sum;
-  for (std::size_t first = 0, number = 1; first < rows; first += options_.batch_size, ++number) {
-    const std::size_t count = std::min(options_.batch_size, rows - first);
+  for (std::size_t first = 0; first < rows; first += group) {
+    const Batch batches{first, std::min(group, rows - first), options_.shuffle ? &permutation_ : nullptr};
+    const auto steps =
+        stepper_.steps(training_, batches, options_.batch_size, state_, options_.optimizer, options_.l2);
+    sum.add(steps ? *steps : run_batches(batches));
+  }
+  return sum;
+}
+
+template <class T>
+LossSum Trainer<T>::run_batches(const Batch& batches) {
+  LossSum sum;
+  for (std::size_t offset = 0; offset < batches.count; offset += options_.batch_size) {
+    const Batch batch{batches.first + offset, std::min(options_.batch_size, batches.count - offset), batches.order};
     try {
-      const Batch batch{first, count, options_.shuffle ? &permutation_ : nullptr};
       sum.add(stepper_.step(training_, batch, state_, options_.optimizer, options_.l2));
     } catch (const Divergence& divergence) {
       throw Divergence("training diverged in epoch " + std::to_string(losses_.size() + 1) + ", batch " +
-                       std::to_string(number) + ": " + divergence.what());
+                       std::to_string(batch.first / options_.batch_size + 1) + ": " + divergence.what());
     }
   }
   return sum;

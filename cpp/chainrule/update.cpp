@@ -27,33 +27,22 @@ void OptimizerState<T>::restore(Rule rule, std::size_t slots, std::size_t parame
 }
 
 template <class T>
-void OptimizerState<T>::prepare(const Optimizer& optimizer, std::size_t parameters) {
+Update<T> OptimizerState<T>::prepare(const Optimizer& optimizer, std::size_t parameters) {
   if (optimizer.rule != rule_) reset();
   const std::size_t slots = slots_of(optimizer);
   if (slots > slots_) restore(optimizer.rule, slots, parameters, steps_);
   rule_ = optimizer.rule;
+  return {optimizer, arena_.data(), steps_};
 }
 
 template <class T>
 void OptimizerState<T>::step(Net<T>& net, const Optimizer& optimizer) {
   const Kernels<T>& kernel = kernels<T>();
   const std::size_t count = net.parameters().size();
-  T* w = net.parameters().data();
-  const T* g = net.gradients().data();
-  if (!kernel.all_finite(g, count)) throw Divergence("the gradient is not finite");
-  prepare(optimizer, count);
-  ++steps_;
-  T* slot = arena_.data();
-  bool finite = true;
-  switch (optimizer.rule) {
-    case Rule::sgd:
-      finite = kernel.sgd(w, g, optimizer.momentum == 0 ? nullptr : slot, optimizer, count);
-      break;
-    case Rule::adam:
-      finite = kernel.adam(w, g, slot, slot + padded<T>(count), optimizer, steps_, count);
-      break;
-  }
-  if (finite) return;
+  if (!kernel.all_finite(net.gradients().data(), count)) throw Divergence("the gradient is not finite");
+  Update<T> update = prepare(optimizer, count);
+  update.t = ++steps_;
+  if (kernel.update(net.parameters().data(), net.gradients().data(), update, count)) return;
   reset();  // its moments may be infinite, and would spoil every later step
   throw Divergence("the update overflows");
 }

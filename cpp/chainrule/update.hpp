@@ -22,6 +22,11 @@ class OptimizerState {
   // its last finite value, the state starts afresh and the same is thrown.
   void step(Net<T>& net, const Optimizer& optimizer);
 
+  // The step of the rule before the next, with room for its state.
+  Update<T> prepare(const Optimizer& optimizer, std::size_t parameters);
+  // Counts steps that were taken from there.
+  void advance(std::size_t steps) { steps_ += steps; }
+
   void reset() { *this = {}; }
 
   // The rule whose state this is, updates so far, and its slots: `slots` arrays of one number per parameter.
@@ -32,8 +37,6 @@ class OptimizerState {
   void restore(Rule rule, std::size_t slots, std::size_t parameters, std::uint64_t steps);
 
  private:
-  void prepare(const Optimizer& optimizer, std::size_t parameters);
-
   Rule rule_ = Rule::sgd;
   std::uint64_t steps_ = 0;
   std::size_t slots_ = 0;

@@ -1,7 +1,49 @@
-// Activations and their derivatives. The derivative is taken from the activation's own output.
+// Activations and their derivatives: one struct each. `value` is a = g(h); `slope` is dL/dh from dL/da and the
+// activation's own output.
 
 namespace chainrule {
 namespace {
+
+template <class T>
+struct Identity {
+  static Vec<T> value(Vec<T> h) { return h; }
+  static Vec<T> slope(Vec<T> delta, Vec<T>) { return delta; }
+};
+
+template <class T>
+struct Sigmoid {
+  static Vec<T> value(Vec<T> h) { return sigmoid<T>(h); }
+  static Vec<T> slope(Vec<T> delta, Vec<T> a) { return delta * (a * (T(1) - a)); }
+};
+
+template <class T>
+struct Tanh {
+  static Vec<T> value(Vec<T> h) { return tanh<T>(h); }
+  static Vec<T> slope(Vec<T> delta, Vec<T> a) { return delta * (T(1) - a * a); }
+};
+
+template <class T>
+struct Relu {
+  static Vec<T> value(Vec<T> h) { return select<T>(h < 0, Vec<T>{}, h); }  // passes NaN on
+  static Vec<T> slope(Vec<T> delta, Vec<T> a) { return select<T>(a > 0, delta, Vec<T>{}); }
+};
+
+// Calls work with the activation, so that loops are compiled for each. The softmax is none of them: its outputs
+// depend on each other (see loss.inl).
+template <class T, class Work>
+inline void with_activation(Activation activation, Work work) {
+  switch (activation) {
+    case Activation::sigmoid:
+      return work(Sigmoid<T>{});
+    case Activation::tanh:
+      return work(Tanh<T>{});
+    case Activation::relu:
+      return work(Relu<T>{});
+    case Activation::identity:
+    case Activation::softmax:
+      return work(Identity<T>{});
+  }
+}
 
 // y[i] = f(x[i]) for i < count, f of vectors; y may be x.
 template <class T, class Function>
@@ -11,7 +53,16 @@ inline void map(T* y, const T* x, std::size_t count, Function f) {
   if (i < count) store_first(y + i, f(load_first(x + i, count - i)), count - i);
 }
 
-// The same over rows. Narrow ones are first put side by side, for a vector of one number costs as much as a
+// x[i] = f(x[i], y[i]) for i < count.
+template <class T, class Function>
+inline void combine(T* x, const T* y, std::size_t count, Function f) {
+  std::size_t i = 0;
+  for (; i + kLanes<T> <= count; i += kLanes<T>) store(x + i, f(load(x + i), load(y + i)));
+  if (i == count) return;
+  store_first(x + i, f(load_first(x + i, count - i), load_first(y + i, count - i)), count - i);
+}
+
+// map over rows. Narrow ones are first put side by side, for a vector of one number costs as much as a
 // full one.
 template <class T, class Function>
 void map_rows(T* y, std::ptrdiff_t y_stride, const T* x, std::ptrdiff_t x_stride, std::size_t rows,
@@ -49,23 +100,12 @@ void softmax(T* a, const T* h, std::size_t columns) {
 template <class T>
 void activate(Activation activation, T* a, std::ptrdiff_t a_stride, const T* h, std::ptrdiff_t h_stride,
               std::size_t rows, std::size_t columns) {
-  const auto each = [&](auto function) { map_rows(a, a_stride, h, h_stride, rows, columns, function); };
-  switch (activation) {
-    case Activation::identity:
-      if (a != h) each([](Vec<T> x) { return x; });
-      break;
-    case Activation::sigmoid:
-      each([](Vec<T> x) { return sigmoid<T>(x); });
-      break;
-    case Activation::tanh:
-      each([](Vec<T> x) { return tanh<T>(x); });
-      break;
-    case Activation::relu:
-      each([](Vec<T> x) { return select<T>(x < 0, Vec<T>{}, x); });  // passes NaN on
-      break;
-    case Activation::softmax:
-      for (std::size_t i = 0; i < rows; ++i, a += a_stride, h += h_stride) softmax(a, h, columns);
-      break;
+  if (activation == Activation::softmax) {
+    for (std::size_t i = 0; i < rows; ++i, a += a_stride, h += h_stride) softmax(a, h, columns);
+  } else if (activation != Activation::identity || a != h) {
+    with_activation<T>(activation, [&](auto function) {
+      map_rows(a, a_stride, h, h_stride, rows, columns, [](Vec<T> x) { return decltype(function)::value(x); });
+    });
   }
 }
 
@@ -78,30 +118,17 @@ void softmax_backward(T* delta, const T* a, std::size_t columns) {
 }
 
 template <class T>
-void activation_backward_row(Activation activation, T* delta, const T* a, std::size_t columns) {
-  switch (activation) {
-    case Activation::identity:
-      break;
-    case Activation::sigmoid:
-      for (std::size_t j = 0; j < columns; ++j) delta[j] *= a[j] * (1 - a[j]);
-      break;
-    case Activation::tanh:
-      for (std::size_t j = 0; j < columns; ++j) delta[j] *= 1 - a[j] * a[j];
-      break;
-    case Activation::relu:
-      for (std::size_t j = 0; j < columns; ++j) delta[j] = a[j] > 0 ? delta[j] : T(0);
-      break;
-    case Activation::softmax:
-      softmax_backward(delta, a, columns);
-      break;
-  }
-}
-
-template <class T>
 void activation_backward(Activation activation, T* delta, std::ptrdiff_t delta_stride, const T* a,
                          std::ptrdiff_t a_stride, std::size_t rows, std::size_t columns) {
+  if (activation == Activation::identity) return;
   for (std::size_t i = 0; i < rows; ++i, delta += delta_stride, a += a_stride) {
-    activation_backward_row(activation, delta, a, columns);
+    if (activation == Activation::softmax) {
+      softmax_backward(delta, a, columns);
+      continue;
+    }
+    with_activation<T>(activation, [&](auto function) {
+      combine(delta, a, columns, [](Vec<T> d, Vec<T> x) { return decltype(function)::slope(d, x); });
+    });
   }
 }
 

@@ -10,6 +10,7 @@
 #include "kernels/activation.inl"
 #include "kernels/loss.inl"
 #include "kernels/update.inl"
+#include "kernels/tiny.inl"
 // clang-format on
 
 namespace chainrule {
@@ -25,9 +26,10 @@ constexpr Kernels<T> table() {
       .backward_weights = backward_weights<T>,
       .loss = loss<T>,
       .add_penalty = add_penalty<T>,
-      .sgd = sgd<T>,
-      .adam = adam<T>,
+      .update = update<T>,
       .all_finite = all_finite<T>,
+      .tiny_gradient = tiny_gradient<T>,
+      .tiny_train = tiny_train<T>,
       .exp = [](T* y, const T* x, std::size_t size) { map(y, x, size, [](Vec<T> v) { return exp<T>(v); }); },
       .log = [](T* y, const T* x, std::size_t size) { map(y, x, size, [](Vec<T> v) { return log<T>(v); }); },
   };

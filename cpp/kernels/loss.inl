@@ -1,110 +1,184 @@
-// The losses, a row at a time: its value, and its derivative with respect to the logits.
-// log_loss and cross_entropy are taken from the logits, so that they stay finite where a probability rounds
-// to 0 or 1.
+// The output layer's end: its activation, the loss, and the loss's derivative with respect to the logits.
+// One row of the minibatch a lane, so that sums over outputs need no sums over lanes and every width of vector
+// gives the same bits. log_loss and cross_entropy are taken from the logits, so that they stay finite where a
+// probability rounds to 0 or 1.
 
 namespace chainrule {
 namespace {
 
-inline float exp(float x) { return __builtin_expf(x); }
-inline double exp(double x) { return __builtin_exp(x); }
-inline float log(float x) { return __builtin_logf(x); }
-inline double log(double x) { return __builtin_log(x); }
-inline float log1p(float x) { return __builtin_log1pf(x); }
-inline double log1p(double x) { return __builtin_log1p(x); }
-
-// One row: outputs yhat = activation(logits), and targets as values or, where they are null, a class index.
+// A vector of rows: output j of all of them at `logits + j * stride`, and so on. Targets are values or, where
+// they are null, class indices as numbers. yhat and delta are written; delta may be null.
 template <class T>
-struct LossRow {
+struct LossLanes {
   const T* logits;
-  const T* yhat;
   const T* values;
-  std::int32_t label;
+  Vec<T> labels;
+  T* yhat;
+  T* delta;
+  std::size_t stride;
   std::size_t outputs;
+
+  Vec<T> logit(std::size_t j) const { return load(logits + j * stride); }
+  Vec<T> target(std::size_t j) const {
+    if (values != nullptr) return load(values + j * stride);
+    return select<T>(labels == static_cast<T>(j), broadcast(T(1)), Vec<T>{});
+  }
 };
+
+// yhat_j = exp(o_j - top) / sum; returns the log of that sum.
+template <class T>
+inline Vec<T> softmax_lanes(const LossLanes<T>& rows, Vec<T>& top) {
+  top = rows.logit(0);
+  for (std::size_t j = 1; j < rows.outputs; ++j) {
+    top = select<T>(rows.logit(j) > top, rows.logit(j), top);
+  }
+  Vec<T> sum{};
+  for (std::size_t j = 0; j < rows.outputs; ++j) {
+    const Vec<T> z = exp<T>(rows.logit(j) - top);
+    store(rows.yhat + j * rows.stride, z);
+    sum += z;
+  }
+  for (std::size_t j = 0; j < rows.outputs; ++j) {
+    T* yhat = rows.yhat + j * rows.stride;
+    store(yhat, load(yhat) / sum);
+  }
+  return log<T>(sum);
+}
+
+template <class T>
+inline void output_activation(Activation output, const LossLanes<T>& rows) {
+  Vec<T> top;
+  if (output == Activation::softmax) {
+    softmax_lanes(rows, top);
+    return;
+  }
+  with_activation<T>(output, [&](auto function) {
+    for (std::size_t j = 0; j < rows.outputs; ++j) {
+      store(rows.yhat + j * rows.stride, decltype(function)::value(rows.logit(j)));
+    }
+  });
+}
+
+// dL/do_j = yhat_j (dL/dyhat_j - sum_k yhat_k dL/dyhat_k): the product with the softmax's Jacobian.
+template <class T>
+inline void softmax_backward_lanes(const LossLanes<T>& rows) {
+  Vec<T> mean{};
+  for (std::size_t j = 0; j < rows.outputs; ++j) {
+    mean = multiply_add(load(rows.yhat + j * rows.stride), load(rows.delta + j * rows.stride), mean);
+  }
+  for (std::size_t j = 0; j < rows.outputs; ++j) {
+    T* delta = rows.delta + j * rows.stride;
+    store(delta, load(rows.yhat + j * rows.stride) * (load(delta) - mean));
+  }
+}
+
+// delta, dL/dyhat on entry, becomes dL/do.
+template <class T>
+inline void output_backward(Activation output, const LossLanes<T>& rows) {
+  if (output == Activation::softmax) return softmax_backward_lanes(rows);
+  with_activation<T>(output, [&](auto function) {
+    for (std::size_t j = 0; j < rows.outputs; ++j) {
+      T* delta = rows.delta + j * rows.stride;
+      store(delta, decltype(function)::slope(load(delta), load(rows.yhat + j * rows.stride)));
+    }
+  });
+}
 
 // factor * sum_j (yhat_j - y_j)^2
 template <class T>
-T squared_error(T* delta, const LossRow<T>& row, Activation output, T factor) {
-  T loss = 0;
-  for (std::size_t j = 0; j < row.outputs; ++j) {
-    const T difference = row.yhat[j] - row.values[j];
+inline Vec<T> squared_error(Activation output, const LossLanes<T>& rows, T factor) {
+  output_activation(output, rows);
+  Vec<T> loss{};
+  for (std::size_t j = 0; j < rows.outputs; ++j) {
+    const Vec<T> difference = load(rows.yhat + j * rows.stride) - rows.target(j);
     loss = multiply_add(factor * difference, difference, loss);
-    if (delta != nullptr) delta[j] = 2 * factor * difference;
+    if (rows.delta != nullptr) store(rows.delta + j * rows.stride, 2 * factor * difference);
   }
-  if (delta != nullptr) activation_backward_row(output, delta, row.yhat, row.outputs);
+  if (rows.delta != nullptr) output_backward(output, rows);
   return loss;
 }
 
 // -sum_j (y_j log yhat_j + (1 - y_j) log(1 - yhat_j)), yhat = sigmoid(o): sum_j max(o, 0) - o y + log(1 +
 // exp(-|o|)).
 template <class T>
-T log_loss(T* delta, const LossRow<T>& row) {
-  T loss = 0;
-  for (std::size_t j = 0; j < row.outputs; ++j) {
-    const T logit = row.logits[j];
-    const T magnitude = logit < 0 ? -logit : logit;
-    loss += (logit + magnitude) / 2 - logit * row.values[j] + log1p(exp(-magnitude));
-    if (delta != nullptr) delta[j] = row.yhat[j] - row.values[j];
+inline Vec<T> log_loss(const LossLanes<T>& rows) {
+  Vec<T> loss{};
+  for (std::size_t j = 0; j < rows.outputs; ++j) {
+    const Vec<T> logit = rows.logit(j), y = rows.target(j);
+    const Vec<T> size = magnitude<T>(logit), z = exp<T>(-size), sum = T(1) + z;
+    const Vec<T> log_sum = log<T>(sum) + (z - (sum - T(1))) / sum;  // what rounding took from 1 + z
+    loss += (logit + size) / 2 - logit * y + log_sum;
+    if (rows.delta != nullptr) store(rows.delta + j * rows.stride, sigmoid<T>(logit) - y);
   }
   return loss;
 }
 
 // -sum_j y_j log yhat_j, yhat = softmax(o): sum_j y_j (log sum_k exp(o_k) - o_j).
 template <class T>
-T cross_entropy(T* delta, const LossRow<T>& row) {
-  std::size_t top = 0;
-  for (std::size_t j = 1; j < row.outputs; ++j) top = row.logits[j] > row.logits[top] ? j : top;
-  // log yhat_j, where yhat_top = 1 / sum_k exp(o_k - o_top), for the softmax has taken that sum already
-  const T log_top = log(row.yhat[top]);
-  const auto log_yhat = [&](std::size_t j) { return log_top + (row.logits[j] - row.logits[top]); };
-  if (row.values == nullptr) {
-    if (delta != nullptr) {
-      for (std::size_t j = 0; j < row.outputs; ++j) delta[j] = row.yhat[j];
-      delta[row.label] -= 1;
-    }
-    return -log_yhat(static_cast<std::size_t>(row.label));
+inline Vec<T> cross_entropy(const LossLanes<T>& rows) {
+  Vec<T> top;
+  const Vec<T> log_sum = softmax_lanes(rows, top);
+  Vec<T> loss{}, total{};
+  for (std::size_t j = 0; j < rows.outputs; ++j) {
+    const Vec<T> y = rows.target(j);
+    // a class that is not the row's has no part, however unlikely: 0 * inf is not 0
+    loss += select<T>(y == 0, Vec<T>{}, y * (log_sum - (rows.logit(j) - top)));
+    total += y;
   }
-  T loss = 0, total = 0;
-  for (std::size_t j = 0; j < row.outputs; ++j) {
-    loss -= row.values[j] * log_yhat(j);
-    total += row.values[j];
+  if (rows.delta == nullptr) return loss;
+  for (std::size_t j = 0; j < rows.outputs; ++j) {
+    const Vec<T> yhat = load(rows.yhat + j * rows.stride);
+    store(rows.delta + j * rows.stride, yhat * total - rows.target(j));
   }
-  if (delta == nullptr) return loss;
-  for (std::size_t j = 0; j < row.outputs; ++j) delta[j] = row.yhat[j] * total - row.values[j];
   return loss;
 }
 
+// The loss of each row of the vector; fills yhat and, where it is not null, delta.
 template <class T>
-T row_loss(Loss loss, Activation output, T* delta, const LossRow<T>& row) {
+inline Vec<T> loss_lanes(Loss loss, Activation output, const LossLanes<T>& rows) {
   switch (loss) {
     case Loss::squared_error:
-      return squared_error(delta, row, output, T(1));
+      return squared_error(output, rows, T(1));
     case Loss::half_squared_error:
-      return squared_error(delta, row, output, T(0.5));
+      return squared_error(output, rows, T(0.5));
     case Loss::log_loss:
-      return log_loss(delta, row);
+      return log_loss(rows);
     case Loss::cross_entropy:
       break;
   }
-  return cross_entropy(delta, row);
+  return cross_entropy(rows);
 }
 
+// The same over rows that lie one below the other: each vector of them is transposed into lanes and back.
 template <class T>
 double loss(Loss loss, Activation output, T* delta, std::ptrdiff_t delta_stride, const T* logits,
-            std::ptrdiff_t logits_stride, const T* yhat, std::ptrdiff_t yhat_stride, Targets<T> targets,
-            double scale, std::size_t rows, std::size_t outputs) {
+            std::ptrdiff_t logits_stride, Targets<T> targets, double scale, std::size_t rows,
+            std::size_t outputs, T* scratch) {
+  constexpr std::size_t lanes = kLanes<T>;
+  const std::size_t plane = lanes * outputs;
+  T *o = scratch, *y = o + plane, *yhat = y + plane, *d = yhat + plane;
   double total = 0;
-  for (std::size_t i = 0; i < rows; ++i) {
-    const auto step = static_cast<std::ptrdiff_t>(i);
-    const LossRow<T> row{logits + step * logits_stride, yhat + step * yhat_stride,
-                         targets.values == nullptr ? nullptr : targets.values + step * targets.stride,
-                         targets.labels == nullptr ? 0 : targets.labels[i], outputs};
-    T* row_delta = delta == nullptr ? nullptr : delta + step * delta_stride;
-    const double weight = targets.weights == nullptr ? 1.0 : static_cast<double>(targets.weights[i]);
-    total += weight * static_cast<double>(row_loss(loss, output, row_delta, row));
-    if (row_delta == nullptr) continue;
-    const T factor = static_cast<T>(scale * weight);
-    for (std::size_t j = 0; j < outputs; ++j) row_delta[j] *= factor;
+  for (std::size_t first = 0; first < rows; first += lanes) {
+    const std::size_t count = rows - first < lanes ? rows - first : lanes;
+    const auto offset = static_cast<std::ptrdiff_t>(first);
+    transpose(o, lanes, lanes, logits + offset * logits_stride, logits_stride, count, outputs);
+    LossLanes<T> block{o, nullptr, {}, yhat, delta == nullptr ? nullptr : d, lanes, outputs};
+    if (targets.labels != nullptr) {
+      for (std::size_t i = 0; i < count; ++i) block.labels[i] = static_cast<T>(targets.labels[first + i]);
+    } else {
+      transpose(y, lanes, lanes, targets.values + offset * targets.stride, targets.stride, count, outputs);
+      block.values = y;
+    }
+    T losses[lanes], factors[lanes] = {};
+    store(losses, loss_lanes(loss, output, block));
+    for (std::size_t i = 0; i < count; ++i) {
+      const double weight = targets.weights == nullptr ? 1.0 : static_cast<double>(targets.weights[first + i]);
+      total += weight * static_cast<double>(losses[i]);
+      factors[i] = static_cast<T>(scale * weight);
+    }
+    if (delta == nullptr) continue;
+    for (std::size_t j = 0; j < outputs; ++j) store(d + j * lanes, load(d + j * lanes) * load(factors));
+    transpose(delta + offset * delta_stride, delta_stride, outputs, d, lanes, outputs, count);
   }
   return total;
 }

@@ -16,8 +16,7 @@ void tile(T* c, std::ptrdiff_t c_stride, const T* a, std::ptrdiff_t a_row, std::
           std::ptrdiff_t b_stride, const T* start, std::ptrdiff_t start_row, bool accumulate,
           std::size_t depth, std::size_t columns) {
   const auto read = [columns](const T* row, int v) {
-    const std::size_t left = columns - v * kLanes<T>;
-    return left >= kLanes<T> ? load(row + v * kLanes<T>) : load_first(row + v * kLanes<T>, left);
+    return load_most(row + v * kLanes<T>, columns - v * kLanes<T>);
   };
   Vec<T> sum[Rows][Vectors];
   for (int r = 0; r < Rows; ++r) {
@@ -35,13 +34,8 @@ void tile(T* c, std::ptrdiff_t c_stride, const T* a, std::ptrdiff_t a_row, std::
   for (int r = 0; r < Rows; ++r) {
     T* to = c + r * c_stride;
     for (int v = 0; v < Vectors; ++v) {
-      const std::size_t left = columns - v * kLanes<T>;
       const Vec<T> value = accumulate ? read(to, v) + sum[r][v] : sum[r][v];
-      if (left >= kLanes<T>) {
-        store(to + v * kLanes<T>, value);
-      } else {
-        store_first(to + v * kLanes<T>, value, left);
-      }
+      store_most(to + v * kLanes<T>, value, columns - v * kLanes<T>);
     }
   }
 }
@@ -99,43 +93,6 @@ void pack(T* panel, const T* b, std::ptrdiff_t b_stride, std::size_t rows) {
   }
 }
 
-// Interleaves two rows of a square of blocks, each `Block` lanes wide: (a0 a1 a2 ...), (b0 b1 b2 ...) become
-// (a0 b0 a2 b2 ...) and (a1 b1 a3 b3 ...).
-template <class T, int Block, std::size_t... Lane>
-inline void exchange(Vec<T>& a, Vec<T>& b, Indices<Lane...>) {
-  constexpr int lanes = kLanes<T>;
-  const Vec<T> even = __builtin_shufflevector(a, b, (Lane & Block ? lanes + (Lane ^ Block) : Lane)...);
-  b = __builtin_shufflevector(a, b, (Lane & Block ? lanes + Lane : Lane ^ Block)...);
-  a = even;
-}
-
-// Transposes a square of vectors in registers: blocks of one lane, then two, four, ...
-template <class T, int Block>
-inline void transpose_square(Vec<T> (&rows)[kLanes<T>]) {
-  if constexpr (Block < static_cast<int>(kLanes<T>)) {
-    for (int i = 0; i < static_cast<int>(kLanes<T>); ++i) {
-      if ((i & Block) == 0) exchange<T, Block>(rows[i], rows[i + Block], LaneIndices<T>{});
-    }
-    transpose_square<T, 2 * Block>(rows);
-  }
-}
-
-// panel (rows, columns) = b (columns, rows) transposed; vectors are filled up with zeros.
-template <class T>
-void pack_transposed(T* panel, const T* b, std::ptrdiff_t b_stride, std::size_t rows, std::size_t columns) {
-  constexpr std::size_t side = kLanes<T>;
-  for (std::size_t j = 0; j < columns; j += side, b += side * b_stride) {
-    const std::size_t wide = columns - j < side ? columns - j : side;
-    for (std::size_t p = 0; p < rows; p += side) {
-      const std::size_t tall = rows - p < side ? rows - p : side;
-      Vec<T> square[side] = {};
-      for (std::size_t r = 0; r < wide; ++r) square[r] = load_first(b + r * b_stride + p, tall);
-      transpose_square<T, 1>(square);
-      for (std::size_t r = 0; r < tall; ++r) store(panel + (p + r) * kPanelColumns<T> + j, square[r]);
-    }
-  }
-}
-
 // c (rows, columns) = start (columns) + a (rows, depth) b (depth, columns), or added to c; the strides of a
 // are those of tile().
 template <class T>
@@ -159,7 +116,7 @@ void multiply(T* c, std::ptrdiff_t c_stride, const T* a, std::ptrdiff_t a_row, s
       const T* panel = packed;
       std::ptrdiff_t panel_stride = kPanelColumns<T>;
       if (b.transposed) {
-        pack_transposed(packed, b.data + static_cast<std::ptrdiff_t>(j) * b.stride + p, b.stride, deep, wide);
+        transpose(packed, kPanelColumns<T>, vectors * kLanes<T>, b.data + static_cast<std::ptrdiff_t>(j) * b.stride + p, b.stride, wide, deep);
       } else {
         const T* from = b.data + static_cast<std::ptrdiff_t>(p) * b.stride + j;
         if (large && wide == kPanelColumns<T>) {

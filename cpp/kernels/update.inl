@@ -58,6 +58,17 @@ bool adam(T* __restrict w, const T* __restrict g, T* __restrict m, T* __restrict
 }
 
 template <class T>
+bool update(T* w, const T* g, const Update<T>& step, std::size_t size) {
+  switch (step.optimizer.rule) {
+    case Rule::sgd:
+      return sgd(w, g, step.optimizer.momentum == 0 ? nullptr : step.slot(0, size), step.optimizer, size);
+    case Rule::adam:
+      break;
+  }
+  return adam(w, g, step.slot(0, size), step.slot(1, size), step.optimizer, step.t, size);
+}
+
+template <class T>
 bool all_finite(const T* x, std::size_t size) {
   int bad = 0;
   for (std::size_t i = 0; i < size; ++i) bad |= !(x[i] - x[i] == 0);

@@ -147,5 +147,68 @@ inline void store_first(T* to, Vec<T> v, std::size_t count) {
 
 #endif
 
+// As much of a vector as there is: `count` elements, or all where count is larger.
+template <class T>
+inline Vec<T> load_most(const T* from, std::size_t count) {
+  return count >= kLanes<T> ? load(from) : load_first(from, count);
+}
+template <class T>
+inline void store_most(T* to, Vec<T> v, std::size_t count) {
+  count >= kLanes<T> ? store(to, v) : store_first(to, v, count);
+}
+
+// Interleaves two rows of a square of blocks, each `Block` lanes wide: (a0 a1 a2 ...), (b0 b1 b2 ...) become
+// (a0 b0 a2 b2 ...) and (a1 b1 a3 b3 ...).
+template <class T, int Block, std::size_t... Lane>
+inline void exchange(Vec<T>& a, Vec<T>& b, Indices<Lane...>) {
+  constexpr int lanes = kLanes<T>;
+  const Vec<T> even = __builtin_shufflevector(a, b, (Lane & Block ? lanes + (Lane ^ Block) : Lane)...);
+  b = __builtin_shufflevector(a, b, (Lane & Block ? lanes + Lane : Lane ^ Block)...);
+  a = even;
+}
+
+// Transposes a square of vectors in registers: blocks of one lane, then two, four, ...
+template <class T, int Block>
+inline void transpose_square(Vec<T> (&rows)[kLanes<T>]) {
+  if constexpr (Block < static_cast<int>(kLanes<T>)) {
+    for (int i = 0; i < static_cast<int>(kLanes<T>); ++i) {
+      if ((i & Block) == 0) exchange<T, Block>(rows[i], rows[i + Block], LaneIndices<T>{});
+    }
+    transpose_square<T, 2 * Block>(rows);
+  }
+}
+
+// to (columns, rows) = from (rows, columns) transposed, `to` padded with zeros to `room` columns.
+template <class T>
+void transpose(T* to, std::ptrdiff_t to_stride, std::size_t room, const T* from, std::ptrdiff_t from_stride,
+               std::size_t rows, std::size_t columns) {
+  constexpr std::size_t side = kLanes<T>;
+  for (std::size_t j = 0; j < rows; j += side, from += side * from_stride) {
+    const std::size_t tall = rows - j < side ? rows - j : side;
+    for (std::size_t p = 0; p < columns; p += side) {
+      const std::size_t count = columns - p < side ? columns - p : side;
+      Vec<T> square[side] = {};
+      for (std::size_t r = 0; r < tall; ++r) square[r] = load_most(from + r * from_stride + p, columns - p);
+      transpose_square<T, 1>(square);
+      for (std::size_t r = 0; r < count; ++r) store_most(to + (p + r) * to_stride + j, square[r], room - j);
+    }
+  }
+}
+
+// Lane k of the result is the sum of the lanes of rows[k], taken as a tree: halves, quarters, ...
+template <class T, int Block, std::size_t... Lane>
+inline Vec<T> fold(Vec<T> a, Vec<T> b, Indices<Lane...>) {
+  constexpr int lanes = kLanes<T>;
+  return __builtin_shufflevector(a, b, (Lane & Block ? lanes + Lane : Lane)...) +
+         __builtin_shufflevector(a, b, (Lane & Block ? lanes + (Lane ^ Block) : Lane ^ Block)...);
+}
+
+template <class T, int Block = kLanes<T> / 2>
+inline Vec<T> sums_of_lanes(Vec<T> (&rows)[kLanes<T>]) {
+  for (int k = 0; k < Block; ++k) rows[k] = fold<T, Block>(rows[k], rows[k + Block], LaneIndices<T>{});
+  if constexpr (Block > 1) return sums_of_lanes<T, Block / 2>(rows);
+  return rows[0];
+}
+
 }  // namespace
 }  // namespace chainrule

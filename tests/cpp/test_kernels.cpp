@@ -1,5 +1,6 @@
 // The kernels of every instruction set that this processor has, against the same sums in plain loops and
 // doubles.
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <limits>
@@ -248,6 +249,7 @@ void check_losses(const Kernels<T>& kernels, std::size_t rows, std::size_t outpu
   Philox random(rows, outputs);
   Matrix<T> h(random, rows, outputs), a(random, rows, outputs), y(random, rows, outputs, outputs + 2);
   Matrix<T> delta(random, rows, outputs), weights(random, 1, rows, rows);
+  Buffer<T> scratch(loss_scratch<T>(outputs));
   const double scale = 0.25;
   kernels.activate(Activation::softmax, *a, a.stride, *h, h.stride, rows, outputs);
   std::vector<std::int32_t> labels(rows);
@@ -255,7 +257,7 @@ void check_losses(const Kernels<T>& kernels, std::size_t rows, std::size_t outpu
 
   const Targets<T> classes{nullptr, 0, labels.data(), *weights};
   const double entropy = kernels.loss(Loss::cross_entropy, Activation::softmax, *delta, delta.stride, *h,
-                                      h.stride, *a, a.stride, classes, scale, rows, outputs);
+                                      h.stride, classes, scale, rows, outputs, scratch.data());
   double expected = 0;
   for (std::size_t i = 0; i < rows; ++i) {
     const auto label = static_cast<std::size_t>(labels[i]);
@@ -268,13 +270,13 @@ void check_losses(const Kernels<T>& kernels, std::size_t rows, std::size_t outpu
   CHECK(test::close(entropy, expected, kTolerance<T>, 5.0 * static_cast<double>(rows)));
   CHECK(delta.margin_is_kept());
   // Without a place for deltas the loss is the same.
-  CHECK(kernels.loss(Loss::cross_entropy, Activation::softmax, nullptr, 0, *h, h.stride, *a, a.stride,
-                     classes, 1.0, rows, outputs) == entropy);
+  CHECK(kernels.loss(Loss::cross_entropy, Activation::softmax, nullptr, 0, *h, h.stride, classes, 1.0,
+                     rows, outputs, scratch.data()) == entropy);
 
   kernels.activate(Activation::identity, *a, a.stride, *h, h.stride, rows, outputs);
   const Targets<T> values{*y, y.stride, nullptr, nullptr};
   const double squared = kernels.loss(Loss::squared_error, Activation::identity, *delta, delta.stride, *h,
-                                      h.stride, *a, a.stride, values, scale, rows, outputs);
+                                      h.stride, values, scale, rows, outputs, scratch.data());
   expected = 0;
   for (std::size_t i = 0; i < rows; ++i) {
     for (std::size_t j = 0; j < outputs; ++j) {
@@ -291,12 +293,16 @@ void check_updates(const Kernels<T>& kernels, std::size_t size) {
   Philox random(size, 1);
   Matrix<T> w(random, 1, size), g(random, 1, size), v(random, 1, size), m(random, 1, size);
   for (std::size_t i = 0; i < size; ++i) v.at(0, i) = std::abs(v.at(0, i));
-  const Optimizer sgd{Rule::sgd, 0.1, 0.9}, adam{Rule::adam, 0.1, 0, 0.9, 0.99, 1e-3};
-  Matrix<T> plain = copy_of(w), moved = copy_of(w), velocity = copy_of(v);
-  CHECK(kernels.sgd(*plain, *g, nullptr, sgd, size));
-  CHECK(kernels.sgd(*moved, *g, *velocity, sgd, size));
-  Matrix<T> adapted = copy_of(w), mean = copy_of(m), square = copy_of(v);
-  CHECK(kernels.adam(*adapted, *g, *mean, *square, adam, 3, size));
+  Matrix<T> plain = copy_of(w), moved = copy_of(w), adapted = copy_of(w);
+  CHECK(kernels.update(*plain, *g, {{Rule::sgd, 0.1}, nullptr, 3}, size));
+  Matrix<T> velocity = copy_of(v);
+  CHECK(kernels.update(*moved, *g, {{Rule::sgd, 0.1, 0.9}, *velocity, 3}, size));
+  Matrix<T> state(random, 2, size), mean(random, 1, size), square(random, 1, size);
+  std::copy_n(*m, size, *state);
+  std::copy_n(*v, size, *state + state.stride);
+  CHECK(kernels.update(*adapted, *g, {{Rule::adam, 0.1, 0, 0.9, 0.99, 1e-3}, *state, 3}, size));
+  std::copy_n(*state, size, *mean);
+  std::copy_n(*state + state.stride, size, *square);
   Matrix<T> penalised = copy_of(g);
   kernels.add_penalty(*penalised, *w, 0.5, size);
   for (std::size_t i = 0; i < size; ++i) {
@@ -311,7 +317,7 @@ void check_updates(const Kernels<T>& kernels, std::size_t size) {
     CHECK(test::close(adapted(0, i), w(0, i) - step, kTolerance<T>, 1 + std::abs(step)));
     CHECK(test::close(penalised(0, i), g(0, i) + 0.5 * w(0, i), kTolerance<T>, 1));
   }
-  for (Matrix<T>* matrix : {&plain, &moved, &velocity, &adapted, &mean, &square, &penalised}) {
+  for (Matrix<T>* matrix : {&plain, &moved, &velocity, &adapted, &state, &penalised}) {
     CHECK(matrix->margin_is_kept());
   }
 }
@@ -321,15 +327,15 @@ template <class T>
 void check_overflow(const Kernels<T>& kernels, std::size_t size) {
   for (std::size_t at = 0; at < size; ++at) {
     Philox random(size, 1);
-    Matrix<T> w(random, 1, size), g(random, 1, size), m(random, 1, size), v(random, 1, size);
-    for (std::size_t i = 0; i < size; ++i) v.at(0, i) = std::abs(v.at(0, i));
+    Matrix<T> w(random, 1, size), g(random, 1, size), state(random, 2, size);
+    for (std::size_t i = 0; i < size; ++i) state.at(1, i) = std::abs(state.at(1, i));
     CHECK(kernels.all_finite(*g, size));
     g.at(0, at) = std::numeric_limits<T>::max();
     CHECK(kernels.all_finite(*g, size));
     const T before = w.at(0, at);
-    CHECK(!kernels.sgd(*w, *g, nullptr, {Rule::sgd, 10}, size));
+    CHECK(!kernels.update(*w, *g, {{Rule::sgd, 10}, nullptr, 1}, size));
     CHECK(w.at(0, at) == before);
-    CHECK(!kernels.adam(*w, *g, *m, *v, {Rule::adam, 0.1}, 1, size));
+    CHECK(!kernels.update(*w, *g, {{Rule::adam, 0.1}, *state, 1}, size));
     for (std::size_t i = 0; i < size; ++i) CHECK(std::isfinite(w.at(0, i)));
     for (const T bad : {std::numeric_limits<T>::infinity(), -std::numeric_limits<T>::infinity(),
                         std::numeric_limits<T>::quiet_NaN()}) {

@@ -1,0 +1,97 @@
+#include "chainrule/tiny.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "chainrule/dispatch.hpp"
+
+namespace chainrule {
+namespace {
+
+template <class T>
+void copy(Buffer<T>& to, const Buffer<T>& from) {
+  to.reserve(from.size());
+  std::memcpy(to.data(), from.data(), from.size() * sizeof(T));
+}
+
+}  // namespace
+
+template <class T>
+bool Tiny<T>::suits(const Net<T>& net) {
+  constexpr std::size_t most_units = 8, most_features = 16;
+  return net.features() <= most_features && std::ranges::all_of(net.layers(), [](const Layer& layer) {
+           return layer.fan_out <= most_units;
+         });
+}
+
+template <class T>
+Tiny<T>::Tiny(Net<T>& net, std::size_t rows) : net_(net) {
+  const auto& layers = net.layers();
+  const std::size_t stride = padded<T>(rows);
+  std::size_t units = net.features() + 2 * net.outputs() + 2;  // inputs, yhat and targets, weights, ones
+  for (const Layer& layer : layers) units += 2 * layer.fan_out;
+  arena_ = Buffer<T>(units * stride);
+  T* next = arena_.data();
+  const auto take = [&next, stride](std::size_t count) {
+    T* plane = next;
+    next += count * stride;
+    return plane;
+  };
+  view_.layers = layers.data();
+  view_.depth = layers.size();
+  view_.loss = net.loss();
+  view_.reduction = net.reduction();
+  view_.bias = net.has_bias();
+  view_.parameters = net.parameters().data();
+  view_.gradients = net.gradients().data();
+  view_.size = net.parameters().size();
+  view_.weight_count = net.weight_count();
+  view_.stride = stride;
+  view_.inputs = take(net.features());
+  view_.yhat = take(net.outputs());
+  view_.targets = take(net.outputs());
+  view_.weights = take(1);
+  T* ones = take(1);
+  std::fill_n(ones, stride, T(1));
+  for (const Layer& layer : layers) planes_.push_back({take(layer.fan_out), take(layer.fan_out)});
+  view_.planes = planes_.data();
+
+  // In the arena's order: the weights of every layer, then the biases, which are weights of an input of ones.
+  for (std::size_t l = 0; l < layers.size(); ++l) {
+    const T* below = l == 0 ? view_.inputs : planes_[l - 1].activations;
+    for (std::size_t i = 0; i < layers[l].fan_in; ++i) {
+      for (std::size_t j = 0; j < layers[l].fan_out; ++j) {
+        factors_.push_back({below + i * stride, planes_[l].deltas + j * stride});
+      }
+    }
+  }
+  for (std::size_t l = 0; net.has_bias() && l < layers.size(); ++l) {
+    for (std::size_t j = 0; j < layers[l].fan_out; ++j) factors_.push_back({ones, planes_[l].deltas + j * stride});
+  }
+  view_.factors = factors_.data();
+}
+
+template <class T>
+double Tiny<T>::gradient(const Block<T>& block, double scale, bool accumulate) {
+  return kernels<T>().tiny_gradient(view_, block, scale, accumulate);
+}
+
+template <class T>
+bool Tiny<T>::train(const Block<T>& block, std::size_t batch_size, OptimizerState<T>& state,
+                    const Optimizer& optimizer, double l2, double& loss) {
+  const Update<T> step = state.prepare(optimizer, net_.parameters().size());
+  copy(parameters_before_, net_.parameters());
+  copy(state_before_, state.arena());
+  if (kernels<T>().tiny_train(view_, block, batch_size, l2, step, loss)) {
+    state.advance((block.rows + batch_size - 1) / batch_size);
+    return true;
+  }
+  std::memcpy(net_.parameters().data(), parameters_before_.data(), net_.parameters().size() * sizeof(T));
+  std::memcpy(state.arena().data(), state_before_.data(), state.arena().size() * sizeof(T));
+  return false;
+}
+
+template class Tiny<float>;
+template class Tiny<double>;
+
+}  // namespace chainrule

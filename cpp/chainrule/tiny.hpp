@@ -1,0 +1,41 @@
+// Nets of a few units, trained with the rows of a minibatch in the lanes of vectors (kernels/tiny.inl).
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "chainrule/dataset.hpp"
+#include "chainrule/update.hpp"
+
+namespace chainrule {
+
+// The planes of a tiny net, for minibatches or chunks of up to `rows` rows.
+template <class T>
+class Tiny {
+ public:
+  // Whether lanes of rows pay: where rows of weights would leave most lanes empty.
+  static bool suits(const Net<T>& net);
+
+  Tiny(Net<T>& net, std::size_t rows);
+  Tiny(const Tiny&) = delete;
+  Tiny& operator=(const Tiny&) = delete;
+
+  // Fills the net's gradients from a block, or adds to them. Returns the weighted sum of the losses.
+  double gradient(const Block<T>& block, double scale, bool accumulate);
+
+  // Trains on the minibatches of a block, in order. Returns false, having changed nothing, where a number was
+  // not finite.
+  bool train(const Block<T>& block, std::size_t batch_size, OptimizerState<T>& state, const Optimizer& optimizer,
+             double l2, double& loss);
+
+ private:
+  Net<T>& net_;
+  TinyNet<T> view_;
+  Buffer<T> arena_;
+  std::vector<TinyPlanes<T>> planes_;
+  std::vector<TinyFactors<T>> factors_;
+  Buffer<T> parameters_before_;
+  Buffer<T> state_before_;
+};
+
+}  // namespace chainrule

@@ -1,0 +1,210 @@
+// Training of nets of a few units: rows of the minibatch in the lanes of vectors, units one below the other.
+// Every vector is full whatever the widths; the output layer's sums, the activations and the loss need nothing
+// from other lanes. Only the gradient does: that of a weight is the product of two planes' rows, summed.
+
+namespace chainrule {
+namespace {
+
+// h[u] = bias[u] + sum_i w[u * unit_step + i * input_step] a[i] for `Units` units and `Vectors` vectors of rows.
+template <class T, int Units, int Vectors>
+inline void weighted_sums(T* h, const T* a, std::size_t stride, const T* w, std::size_t unit_step,
+                          std::size_t input_step, const T* bias, std::size_t inputs) {
+  Vec<T> sum[Units][Vectors];
+  for (int u = 0; u < Units; ++u) {
+    for (int v = 0; v < Vectors; ++v) sum[u][v] = bias == nullptr ? Vec<T>{} : broadcast(bias[u]);
+  }
+  for (std::size_t i = 0; i < inputs; ++i, a += stride, w += input_step) {
+    for (int u = 0; u < Units; ++u) {
+      const Vec<T> factor = broadcast(w[u * unit_step]);
+      for (int v = 0; v < Vectors; ++v) sum[u][v] = multiply_add(factor, load(a + v * kLanes<T>), sum[u][v]);
+    }
+  }
+  for (int u = 0; u < Units; ++u) {
+    for (int v = 0; v < Vectors; ++v) store(h + u * stride + v * kLanes<T>, sum[u][v]);
+  }
+}
+
+template <class T, int Vectors>
+inline void weighted_sums(T* h, const T* a, std::size_t stride, const T* w, std::size_t unit_step,
+                          std::size_t input_step, const T* bias, std::size_t inputs, std::size_t units) {
+  constexpr int most = 4;
+  for (std::size_t u = 0; u < units; u += most, h += most * stride, w += most * unit_step) {
+    const T* start = bias == nullptr ? nullptr : bias + u;
+    switch (units - u) {
+      case 1:
+        weighted_sums<T, 1, Vectors>(h, a, stride, w, unit_step, input_step, start, inputs);
+        break;
+      case 2:
+        weighted_sums<T, 2, Vectors>(h, a, stride, w, unit_step, input_step, start, inputs);
+        break;
+      case 3:
+        weighted_sums<T, 3, Vectors>(h, a, stride, w, unit_step, input_step, start, inputs);
+        break;
+      default:
+        weighted_sums<T, most, Vectors>(h, a, stride, w, unit_step, input_step, start, inputs);
+    }
+  }
+}
+
+// One minibatch: `vectors` vectors of rows in planes of `net.stride` elements a unit.
+template <class T>
+class TinyPass {
+ public:
+  TinyPass(const TinyNet<T>& net, const Block<T>& block, std::size_t first, std::size_t rows)
+      : net_(net), rows_(rows), vectors_((rows + kLanes<T> - 1) / kLanes<T>) {
+    transpose_rows(net.inputs, block.x + static_cast<std::ptrdiff_t>(first) * block.x_stride, block.x_stride,
+                   net.layers[0].fan_in);
+    read_targets(block.targets, first);
+    read_weights(block.targets.weights, first);
+  }
+
+  double weight_sum() const { return weight_sum_; }
+
+  void forward() {
+    const T* a = net_.inputs;
+    for (std::size_t l = 0; l < net_.depth; ++l) {
+      const Layer& layer = net_.layers[l];
+      const TinyPlanes<T>& planes = net_.planes[l];
+      sums(planes.activations, a, net_.parameters + layer.weights, 1, layer.fan_out,
+           net_.bias ? net_.parameters + layer.biases : nullptr, layer.fan_in, layer.fan_out);
+      if (l + 1 < net_.depth) {
+        with_activation<T>(layer.activation, [&](auto function) {
+          map(planes.activations, planes.activations, layer.fan_out * net_.stride,
+              [](Vec<T> h) { return decltype(function)::value(h); });
+        });
+      }
+      a = planes.activations;
+    }
+  }
+
+  // The last layer's activations are its logits: the loss takes its output activation itself.
+  Vec<T> loss(double scale) {
+    const T factor = static_cast<T>(scale);
+    const Layer& layer = net_.layers[net_.depth - 1];
+    const TinyPlanes<T>& planes = net_.planes[net_.depth - 1];
+    Vec<T> total{};
+    for (std::size_t v = 0; v < vectors_ * kLanes<T>; v += kLanes<T>) {
+      const LossLanes<T> rows{planes.activations + v, labels_ ? nullptr : net_.targets + v,
+                              load(net_.targets + v), net_.yhat + v, planes.deltas + v, net_.stride, layer.fan_out};
+      const Vec<T> weights = load(net_.weights + v);
+      // rows beyond the last hold what was there before: no weight, but perhaps not finite
+      total += select<T>(weights == 0, Vec<T>{}, weights * loss_lanes(net_.loss, layer.activation, rows));
+      for (std::size_t j = 0; j < layer.fan_out; ++j) {
+        T* delta = planes.deltas + j * net_.stride + v;
+        store(delta, load(delta) * (weights * factor));
+      }
+    }
+    return total;
+  }
+
+  void backward() {
+    for (std::size_t l = net_.depth; l-- > 1;) {
+      const Layer& layer = net_.layers[l];
+      const TinyPlanes<T>& below = net_.planes[l - 1];
+      sums(below.deltas, net_.planes[l].deltas, net_.parameters + layer.weights, layer.fan_out, 1, nullptr,
+           layer.fan_out, layer.fan_in);
+      with_activation<T>(net_.layers[l - 1].activation, [&](auto function) {
+        combine(below.deltas, below.activations, layer.fan_in * net_.stride,
+                [](Vec<T> delta, Vec<T> a) { return decltype(function)::slope(delta, a); });
+      });
+    }
+  }
+
+  // Fills the gradients, or adds to them: for each parameter, the products of the rows of two planes.
+  void gradients(bool accumulate) {
+    for (std::size_t p = 0; p < net_.size; p += kLanes<T>) {
+      Vec<T> products[kLanes<T>];
+      for (std::size_t k = 0; k < kLanes<T>; ++k) {
+        const TinyFactors<T>& factors = net_.factors[p + k < net_.size ? p + k : p];
+        Vec<T> sum = load(factors.activations) * load(factors.deltas);
+        for (std::size_t v = kLanes<T>; v < vectors_ * kLanes<T>; v += kLanes<T>) {
+          sum = multiply_add(load(factors.activations + v), load(factors.deltas + v), sum);
+        }
+        products[k] = sum;
+      }
+      const Vec<T> before = accumulate ? load(net_.gradients + p) : Vec<T>{};
+      store_most(net_.gradients + p, before + sums_of_lanes<T>(products), net_.size - p);
+    }
+  }
+
+ private:
+  void sums(T* h, const T* a, const T* w, std::size_t unit_step, std::size_t input_step, const T* bias,
+            std::size_t inputs, std::size_t units) {
+    std::size_t v = 0;
+    for (; v + 2 <= vectors_; v += 2) {
+      weighted_sums<T, 2>(h + v * kLanes<T>, a + v * kLanes<T>, net_.stride, w, unit_step, input_step, bias, inputs,
+                          units);
+    }
+    if (v == vectors_) return;
+    weighted_sums<T, 1>(h + v * kLanes<T>, a + v * kLanes<T>, net_.stride, w, unit_step, input_step, bias, inputs,
+                        units);
+  }
+
+  void transpose_rows(T* to, const T* from, std::ptrdiff_t from_stride, std::size_t columns) {
+    for (std::size_t i = 0; i < rows_; ++i, from += from_stride) {
+      for (std::size_t j = 0; j < columns; ++j) to[j * net_.stride + i] = from[j];
+    }
+  }
+
+  void read_targets(const Targets<T>& targets, std::size_t first) {
+    labels_ = targets.labels != nullptr;
+    if (labels_) {
+      for (std::size_t i = 0; i < rows_; ++i) net_.targets[i] = static_cast<T>(targets.labels[first + i]);
+    } else {
+      transpose_rows(net_.targets, targets.values + static_cast<std::ptrdiff_t>(first) * targets.stride,
+                     targets.stride, net_.layers[net_.depth - 1].fan_out);
+    }
+  }
+
+  void read_weights(const T* weights, std::size_t first) {
+    for (std::size_t i = 0; i < vectors_ * kLanes<T>; ++i) {
+      net_.weights[i] = i >= rows_ ? T(0) : weights == nullptr ? T(1) : weights[first + i];
+      weight_sum_ += static_cast<double>(net_.weights[i]);
+    }
+  }
+
+  const TinyNet<T>& net_;
+  std::size_t rows_;
+  std::size_t vectors_;
+  bool labels_ = false;
+  double weight_sum_ = 0;
+};
+
+template <class T>
+inline double sum_of(Vec<T> x) {
+  double sum = 0;
+  for (std::size_t k = 0; k < kLanes<T>; ++k) sum += static_cast<double>(x[k]);
+  return sum;
+}
+
+template <class T>
+double tiny_gradient(const TinyNet<T>& net, const Block<T>& block, double scale, bool accumulate) {
+  TinyPass<T> pass(net, block, 0, block.rows);
+  pass.forward();
+  const Vec<T> losses = pass.loss(scale);
+  pass.backward();
+  pass.gradients(accumulate);
+  return sum_of<T>(losses);
+}
+
+template <class T>
+bool tiny_train(const TinyNet<T>& net, const Block<T>& block, std::size_t batch_size, double l2,
+                Update<T> step, double& loss) {
+  Vec<T> losses{};
+  for (std::size_t first = 0; first < block.rows; first += batch_size) {
+    const std::size_t left = block.rows - first;
+    TinyPass<T> pass(net, block, first, left < batch_size ? left : batch_size);
+    pass.forward();
+    losses += pass.loss(gradient_scale(net.reduction, pass.weight_sum()));
+    pass.backward();
+    pass.gradients(false);
+    if (l2 != 0) add_penalty(net.gradients, net.parameters, l2, net.weight_count);
+    ++step.t;
+    if (!update(net.parameters, net.gradients, step, net.size)) return false;
+  }
+  loss = sum_of<T>(losses);
+  return loss - loss == 0 && all_finite(net.parameters, net.size);
+}
+
+}  // namespace
+}  // namespace chainrule
