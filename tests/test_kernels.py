@@ -92,6 +92,32 @@ def check_fits():
         assert relative_error(history.validation_loss, expected.validation_loss) < tolerance
 
 
+def check_tiny_fits():
+    """Nets of a few units: rows in the lanes of vectors, and one row a step."""
+    shapes = [[3, 4, 1], [1, 1], [16, 8, 7, 2], [5, 3], [2, 6, 5, 4, 3], [4, 8, 8, 8, 8, 3], [7, 1, 8]]
+    rules = [SGD(lr=2e-3), "adam", SGD(lr=2e-3, momentum=0.9)]
+    cases = itertools.product(shapes, (1, 2, 16, 33, 300), itertools.product(HIDDEN_ACTIVATIONS, OUTPUTS_AND_LOSSES))
+    for number, (sizes, batch_size, (hidden, (output, loss))) in enumerate(itertools.islice(cases, 0, None, 3)):
+        if output == "softmax" and sizes[-1] == 1:
+            continue
+        arguments = {"hidden": hidden, "output": output, "loss": loss, "bias": number % 3 != 0}
+        arguments["reduction"] = ("mean", "sum")[number % 5 == 0]
+        for dtype in TOLERANCE:
+            net, twin = pair(sizes, dtype=dtype, **arguments)
+            X, Y, weights = draw(net, 37 if batch_size < 100 else 620, seed=number)
+            options = {
+                "epochs": 2,
+                "batch_size": batch_size,
+                "optimizer": rules[number % 3] if number % 2 else SGD(lr=5e-3),
+            }
+            options |= {"sample_weight": weights if number % 4 else None, "l2": 0.01 * (number % 7 == 0)}
+            history, expected = (n.fit(X, Y, **options) for n in (net, twin))
+            tolerance = {"float32": 2e-3, "float64": 1e-10}[dtype]
+            case = f"{sizes} {arguments} {options} {dtype}"
+            assert relative_error(net.parameters, twin.parameters) < tolerance, case
+            assert relative_error(history.loss, expected.loss) < tolerance, case
+
+
 def check_digits():
     """Nothing but the order of a sum depends on the instruction set: print what others may be compared with."""
     for dtype in TOLERANCE:
@@ -103,7 +129,8 @@ def check_digits():
 
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize(
-    "check", ["check_shapes", "check_activations_and_losses", "check_more_rows_than_a_chunk", "check_fits"]
+    "check",
+    ["check_shapes", "check_activations_and_losses", "check_more_rows_than_a_chunk", "check_fits", "check_tiny_fits"],
 )
 def test_every_instruction_set_agrees_with_the_reference(isa, check):
     script = f"""

@@ -89,7 +89,6 @@ struct TinyNet {
   const TinyFactors<T>* factors = nullptr;  // of each parameter
   T* yhat = nullptr;                        // of the outputs, as are the targets
   T* targets = nullptr;
-  T* weights = nullptr;  // one row
 };
 
 template <class T>
@@ -120,8 +119,8 @@ struct Kernels {
                            std::ptrdiff_t delta_stride, std::size_t rows, std::size_t fan_in,
                            std::size_t fan_out);
 
-  // Returns sum_i weight_i loss_i; where delta is not null, stores scale * weight_i * dloss_i/dlogits. The scratch
-  // is loss_scratch<T>(outputs) long.
+  // Returns sum_i weight_i loss_i; where delta is not null, stores scale * weight_i * dloss_i/dlogits. The
+  // scratch is loss_scratch<T>(outputs) long.
   double (*loss)(Loss loss, Activation output, T* delta, std::ptrdiff_t delta_stride, const T* logits,
                  std::ptrdiff_t logits_stride, Targets<T> targets, double scale, std::size_t rows,
                  std::size_t outputs, T* scratch);
@@ -137,8 +136,8 @@ struct Kernels {
 
   // The gradients of a block of rows, or their sum with those before. Returns sum_i weight_i loss_i.
   double (*tiny_gradient)(const TinyNet<T>& net, const Block<T>& block, double scale, bool accumulate);
-  // Trains on the minibatches of a block, in order; `step` is the one before. Returns false where a number was
-  // not finite: then neither are the parameters or the optimizer's state, and `loss` is not written.
+  // Trains on the minibatches of a block, in order; `step` is the one before. Returns false where a number
+  // was not finite: then neither are the parameters or the optimizer's state, and `loss` is not written.
   bool (*tiny_train)(const TinyNet<T>& net, const Block<T>& block, std::size_t batch_size, double l2,
                      Update<T> step, double& loss);
 

@@ -19,16 +19,15 @@ void copy(Buffer<T>& to, const Buffer<T>& from) {
 template <class T>
 bool Tiny<T>::suits(const Net<T>& net) {
   constexpr std::size_t most_units = 8, most_features = 16;
-  return net.features() <= most_features && std::ranges::all_of(net.layers(), [](const Layer& layer) {
-           return layer.fan_out <= most_units;
-         });
+  return net.features() <= most_features &&
+         std::ranges::all_of(net.layers(), [](const Layer& layer) { return layer.fan_out <= most_units; });
 }
 
 template <class T>
 Tiny<T>::Tiny(Net<T>& net, std::size_t rows) : net_(net) {
   const auto& layers = net.layers();
   const std::size_t stride = padded<T>(rows);
-  std::size_t units = net.features() + 2 * net.outputs() + 2;  // inputs, yhat and targets, weights, ones
+  std::size_t units = net.features() + 2 * net.outputs() + 1;  // inputs, yhat and targets, ones
   for (const Layer& layer : layers) units += 2 * layer.fan_out;
   arena_ = Buffer<T>(units * stride);
   T* next = arena_.data();
@@ -50,7 +49,6 @@ Tiny<T>::Tiny(Net<T>& net, std::size_t rows) : net_(net) {
   view_.inputs = take(net.features());
   view_.yhat = take(net.outputs());
   view_.targets = take(net.outputs());
-  view_.weights = take(1);
   T* ones = take(1);
   std::fill_n(ones, stride, T(1));
   for (const Layer& layer : layers) planes_.push_back({take(layer.fan_out), take(layer.fan_out)});
@@ -66,7 +64,8 @@ Tiny<T>::Tiny(Net<T>& net, std::size_t rows) : net_(net) {
     }
   }
   for (std::size_t l = 0; net.has_bias() && l < layers.size(); ++l) {
-    for (std::size_t j = 0; j < layers[l].fan_out; ++j) factors_.push_back({ones, planes_[l].deltas + j * stride});
+    for (std::size_t j = 0; j < layers[l].fan_out; ++j)
+      factors_.push_back({ones, planes_[l].deltas + j * stride});
   }
   view_.factors = factors_.data();
 }

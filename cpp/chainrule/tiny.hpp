@@ -25,8 +25,8 @@ class Tiny {
 
   // Trains on the minibatches of a block, in order. Returns false, having changed nothing, where a number was
   // not finite.
-  bool train(const Block<T>& block, std::size_t batch_size, OptimizerState<T>& state, const Optimizer& optimizer,
-             double l2, double& loss);
+  bool train(const Block<T>& block, std::size_t batch_size, OptimizerState<T>& state,
+             const Optimizer& optimizer, double l2, double& loss);
 
  private:
   Net<T>& net_;

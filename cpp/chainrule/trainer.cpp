@@ -91,7 +91,8 @@ template <class T>
 LossSum Trainer<T>::run_batches(const Batch& batches) {
   LossSum sum;
   for (std::size_t offset = 0; offset < batches.count; offset += options_.batch_size) {
-    const Batch batch{batches.first + offset, std::min(options_.batch_size, batches.count - offset), batches.order};
+    const Batch batch{batches.first + offset, std::min(options_.batch_size, batches.count - offset),
+                      batches.order};
     try {
       sum.add(stepper_.step(training_, batch, state_, options_.optimizer, options_.l2));
     } catch (const Divergence& divergence) {

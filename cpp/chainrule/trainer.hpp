@@ -13,8 +13,8 @@
 
 namespace chainrule {
 
-// How the sums of a minibatch are taken. `tiny`, with rows in the lanes of vectors where that suits the net, is
-// fastest; `layered` gives the very bits of separate forward and backward passes.
+// How the sums of a minibatch are taken. `tiny`, with rows in the lanes of vectors where that suits the net,
+// is fastest; `layered` gives the very bits of separate forward and backward passes.
 enum class Order { layered, tiny };
 
 // One minibatch step: gradient in chunks, penalty, update.
@@ -31,8 +31,8 @@ class Stepper {
   LossSum step(const Dataset& data, const Batch& batch, OptimizerState<T>& state, const Optimizer& optimizer,
                double l2);
 
-  // Takes the steps of all minibatches of up to a chunk of rows at once. Returns nothing, having done nothing,
-  // where that cannot be done or diverges: then `step` tells. Throws Interrupted.
+  // Takes the steps of all minibatches of up to a chunk of rows at once. Returns nothing, having done
+  // nothing, where that cannot be done or diverges: then `step` tells. Throws Interrupted.
   std::optional<LossSum> steps(const Dataset& data, const Batch& batches, std::size_t batch_size,
                                OptimizerState<T>& state, const Optimizer& optimizer, double l2);
 

@@ -1,5 +1,5 @@
-// Activations and their derivatives: one struct each. `value` is a = g(h); `slope` is dL/dh from dL/da and the
-// activation's own output.
+// Activations and their derivatives: one struct each. `value` is a = g(h); `slope` is dL/dh from dL/da and
+// the activation's own output.
 
 namespace chainrule {
 namespace {
@@ -28,10 +28,10 @@ struct Relu {
   static Vec<T> slope(Vec<T> delta, Vec<T> a) { return select<T>(a > 0, delta, Vec<T>{}); }
 };
 
-// Calls work with the activation, so that loops are compiled for each. The softmax is none of them: its outputs
-// depend on each other (see loss.inl).
+// Calls work with the activation, so that loops are compiled for each. The softmax is none of them: its
+// outputs depend on each other (see loss.inl).
 template <class T, class Work>
-inline void with_activation(Activation activation, Work work) {
+CHAINRULE_INLINE void with_activation(Activation activation, Work work) {
   switch (activation) {
     case Activation::sigmoid:
       return work(Sigmoid<T>{});
@@ -104,7 +104,8 @@ void activate(Activation activation, T* a, std::ptrdiff_t a_stride, const T* h, 
     for (std::size_t i = 0; i < rows; ++i, a += a_stride, h += h_stride) softmax(a, h, columns);
   } else if (activation != Activation::identity || a != h) {
     with_activation<T>(activation, [&](auto function) {
-      map_rows(a, a_stride, h, h_stride, rows, columns, [](Vec<T> x) { return decltype(function)::value(x); });
+      map_rows(a, a_stride, h, h_stride, rows, columns,
+               [](Vec<T> x) { return decltype(function)::value(x); });
     });
   }
 }

@@ -10,6 +10,7 @@
 #include "kernels/activation.inl"
 #include "kernels/loss.inl"
 #include "kernels/update.inl"
+#include "kernels/online.inl"
 #include "kernels/tiny.inl"
 // clang-format on
 

@@ -1,13 +1,14 @@
 // The output layer's end: its activation, the loss, and the loss's derivative with respect to the logits.
-// One row of the minibatch a lane, so that sums over outputs need no sums over lanes and every width of vector
-// gives the same bits. log_loss and cross_entropy are taken from the logits, so that they stay finite where a
-// probability rounds to 0 or 1.
+// One row of the minibatch a lane, so that sums over outputs need no sums over lanes and every width of
+// vector gives the same bits. log_loss and cross_entropy are taken from the logits, so that they stay finite
+// where a probability rounds to 0 or 1.
 
 namespace chainrule {
 namespace {
 
 // A vector of rows: output j of all of them at `logits + j * stride`, and so on. Targets are values or, where
-// they are null, class indices as numbers. yhat and delta are written; delta may be null.
+// they are null, class indices as numbers. Where it is not null, delta becomes the derivatives times `scale`;
+// yhat has room for the softmax.
 template <class T>
 struct LossLanes {
   const T* logits;
@@ -15,6 +16,7 @@ struct LossLanes {
   Vec<T> labels;
   T* yhat;
   T* delta;
+  Vec<T> scale;
   std::size_t stride;
   std::size_t outputs;
 
@@ -45,20 +47,6 @@ inline Vec<T> softmax_lanes(const LossLanes<T>& rows, Vec<T>& top) {
   return log<T>(sum);
 }
 
-template <class T>
-inline void output_activation(Activation output, const LossLanes<T>& rows) {
-  Vec<T> top;
-  if (output == Activation::softmax) {
-    softmax_lanes(rows, top);
-    return;
-  }
-  with_activation<T>(output, [&](auto function) {
-    for (std::size_t j = 0; j < rows.outputs; ++j) {
-      store(rows.yhat + j * rows.stride, decltype(function)::value(rows.logit(j)));
-    }
-  });
-}
-
 // dL/do_j = yhat_j (dL/dyhat_j - sum_k yhat_k dL/dyhat_k): the product with the softmax's Jacobian.
 template <class T>
 inline void softmax_backward_lanes(const LossLanes<T>& rows) {
@@ -72,29 +60,36 @@ inline void softmax_backward_lanes(const LossLanes<T>& rows) {
   }
 }
 
-// delta, dL/dyhat on entry, becomes dL/do.
-template <class T>
-inline void output_backward(Activation output, const LossLanes<T>& rows) {
-  if (output == Activation::softmax) return softmax_backward_lanes(rows);
-  with_activation<T>(output, [&](auto function) {
-    for (std::size_t j = 0; j < rows.outputs; ++j) {
-      T* delta = rows.delta + j * rows.stride;
-      store(delta, decltype(function)::slope(load(delta), load(rows.yhat + j * rows.stride)));
-    }
-  });
-}
-
-// factor * sum_j (yhat_j - y_j)^2
-template <class T>
-inline Vec<T> squared_error(Activation output, const LossLanes<T>& rows, T factor) {
-  output_activation(output, rows);
+// factor * sum_j (yhat_j - y_j)^2, with delta times what `slope` makes of dL/dyhat_j and yhat_j.
+template <class T, class Value, class Slope>
+CHAINRULE_INLINE Vec<T> squared_error(const LossLanes<T>& rows, T factor, Value value, Slope slope) {
   Vec<T> loss{};
   for (std::size_t j = 0; j < rows.outputs; ++j) {
-    const Vec<T> difference = load(rows.yhat + j * rows.stride) - rows.target(j);
+    const Vec<T> yhat = value(j), difference = yhat - rows.target(j);
     loss = multiply_add(factor * difference, difference, loss);
-    if (rows.delta != nullptr) store(rows.delta + j * rows.stride, 2 * factor * difference);
+    if (rows.delta == nullptr) continue;
+    store(rows.delta + j * rows.stride, slope((2 * factor * rows.scale) * difference, yhat));
   }
-  if (rows.delta != nullptr) output_backward(output, rows);
+  return loss;
+}
+
+template <class T>
+CHAINRULE_INLINE Vec<T> squared_error(Activation output, const LossLanes<T>& rows, T factor) {
+  Vec<T> loss{};
+  if (output == Activation::softmax) {
+    softmax_lanes(rows, loss);
+    loss = squared_error(
+        rows, factor, [&](std::size_t j) { return load(rows.yhat + j * rows.stride); },
+        [](Vec<T> delta, Vec<T>) { return delta; });
+    if (rows.delta != nullptr) softmax_backward_lanes(rows);
+    return loss;
+  }
+  with_activation<T>(output, [&](auto function) __attribute__((always_inline)) {
+    using Output = decltype(function);
+    loss = squared_error(
+        rows, factor, [&](std::size_t j) { return Output::value(rows.logit(j)); },
+        [](Vec<T> delta, Vec<T> yhat) { return Output::slope(delta, yhat); });
+  });
   return loss;
 }
 
@@ -108,7 +103,7 @@ inline Vec<T> log_loss(const LossLanes<T>& rows) {
     const Vec<T> size = magnitude<T>(logit), z = exp<T>(-size), sum = T(1) + z;
     const Vec<T> log_sum = log<T>(sum) + (z - (sum - T(1))) / sum;  // what rounding took from 1 + z
     loss += (logit + size) / 2 - logit * y + log_sum;
-    if (rows.delta != nullptr) store(rows.delta + j * rows.stride, sigmoid<T>(logit) - y);
+    if (rows.delta != nullptr) store(rows.delta + j * rows.stride, rows.scale * (sigmoid<T>(logit) - y));
   }
   return loss;
 }
@@ -128,14 +123,14 @@ inline Vec<T> cross_entropy(const LossLanes<T>& rows) {
   if (rows.delta == nullptr) return loss;
   for (std::size_t j = 0; j < rows.outputs; ++j) {
     const Vec<T> yhat = load(rows.yhat + j * rows.stride);
-    store(rows.delta + j * rows.stride, yhat * total - rows.target(j));
+    store(rows.delta + j * rows.stride, rows.scale * (yhat * total - rows.target(j)));
   }
   return loss;
 }
 
-// The loss of each row of the vector; fills yhat and, where it is not null, delta.
+// The loss of each row of the vector.
 template <class T>
-inline Vec<T> loss_lanes(Loss loss, Activation output, const LossLanes<T>& rows) {
+CHAINRULE_INLINE Vec<T> loss_lanes(Loss loss, Activation output, const LossLanes<T>& rows) {
   switch (loss) {
     case Loss::squared_error:
       return squared_error(output, rows, T(1));
@@ -162,22 +157,22 @@ double loss(Loss loss, Activation output, T* delta, std::ptrdiff_t delta_stride,
     const std::size_t count = rows - first < lanes ? rows - first : lanes;
     const auto offset = static_cast<std::ptrdiff_t>(first);
     transpose(o, lanes, lanes, logits + offset * logits_stride, logits_stride, count, outputs);
-    LossLanes<T> block{o, nullptr, {}, yhat, delta == nullptr ? nullptr : d, lanes, outputs};
+    T weights[lanes] = {}, losses[lanes];
+    for (std::size_t i = 0; i < count; ++i)
+      weights[i] = targets.weights == nullptr ? T(1) : targets.weights[first + i];
+    LossLanes<T> block{
+        o,     nullptr, {}, yhat, delta == nullptr ? nullptr : d, static_cast<T>(scale) * load(weights),
+        lanes, outputs};
     if (targets.labels != nullptr) {
       for (std::size_t i = 0; i < count; ++i) block.labels[i] = static_cast<T>(targets.labels[first + i]);
     } else {
       transpose(y, lanes, lanes, targets.values + offset * targets.stride, targets.stride, count, outputs);
       block.values = y;
     }
-    T losses[lanes], factors[lanes] = {};
     store(losses, loss_lanes(loss, output, block));
-    for (std::size_t i = 0; i < count; ++i) {
-      const double weight = targets.weights == nullptr ? 1.0 : static_cast<double>(targets.weights[first + i]);
-      total += weight * static_cast<double>(losses[i]);
-      factors[i] = static_cast<T>(scale * weight);
-    }
+    for (std::size_t i = 0; i < count; ++i)
+      total += static_cast<double>(weights[i]) * static_cast<double>(losses[i]);
     if (delta == nullptr) continue;
-    for (std::size_t j = 0; j < outputs; ++j) store(d + j * lanes, load(d + j * lanes) * load(factors));
     transpose(delta + offset * delta_stride, delta_stride, outputs, d, lanes, outputs, count);
   }
   return total;

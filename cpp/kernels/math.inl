@@ -52,17 +52,17 @@ using IntVec = typename IntVecOf<T>::type;
 
 // a[i] where the lane of the mask is set, else b[i]
 template <class T>
-inline Vec<T> select(IntVec<T> mask, Vec<T> a, Vec<T> b) {
+CHAINRULE_INLINE Vec<T> select(IntVec<T> mask, Vec<T> a, Vec<T> b) {
   return (Vec<T>)((mask & (IntVec<T>)a) | (~mask & (IntVec<T>)b));
 }
 
 template <class T>
-inline Vec<T> magnitude(Vec<T> x) {
+CHAINRULE_INLINE Vec<T> magnitude(Vec<T> x) {
   return (Vec<T>)((IntVec<T>)x & ~(IntVec<T>)broadcast<T>(T(-0.0)));
 }
 
 template <class T>
-inline Vec<T> copy_sign(Vec<T> x, Vec<T> sign) {
+CHAINRULE_INLINE Vec<T> copy_sign(Vec<T> x, Vec<T> sign) {
   const IntVec<T> bit = (IntVec<T>)broadcast<T>(T(-0.0));
   return (Vec<T>)((IntVec<T>)x | ((IntVec<T>)sign & bit));
 }
@@ -70,7 +70,7 @@ inline Vec<T> copy_sign(Vec<T> x, Vec<T> sign) {
 // Estrin's scheme: pairs of terms in parallel, for the chain of a single vector is what a small net waits
 // for.
 template <class T, int Count>
-inline Vec<T> polynomial(const T (&c)[Count], Vec<T> x) {
+CHAINRULE_INLINE Vec<T> polynomial(const T (&c)[Count], Vec<T> x) {
   const Vec<T> x2 = x * x;
   Vec<T> sum = Count % 2 == 1 ? broadcast(c[Count - 1])
                               : multiply_add(broadcast(c[Count - 1]), x, broadcast(c[Count - 2]));
@@ -80,39 +80,68 @@ inline Vec<T> polynomial(const T (&c)[Count], Vec<T> x) {
   return sum;
 }
 
-// e^x = 2^n (1 + q), |q| < 0.42; n is given with twice the bias added, for x within exp_least and exp_most.
+// e^x = 2^n (1 + q), |q| < 0.42: where x is within exp_least and exp_most, or NaN; q is 0 where x < `least`.
+// n is left in the last bits of `shifted`.
 template <class T>
-inline Vec<T> reduced_exp(Vec<T> x, IntVec<T>& n) {
+CHAINRULE_INLINE Vec<T> reduced_exp(Vec<T> x, Vec<T>& shifted, T least = Format<T>::exp_least) {
   using F = Format<T>;
-  const Vec<T> shifted = multiply_add(x, broadcast(F::log2e), broadcast(F::round));
-  n = (IntVec<T>)shifted - ((IntVec<T>)broadcast(F::round) - 2 * F::bias);
+#if !defined(__AVX512F__)
+  x = larger(broadcast(least), x);
+#endif
+  shifted = multiply_add(x, broadcast(F::log2e), broadcast(F::round));
   const Vec<T> whole = shifted - F::round;
   Vec<T> r = multiply_add(whole, broadcast(-F::ln2_high), x);
   r = multiply_add(whole, broadcast(-F::ln2_low), r);
+#if defined(__AVX512F__)
+  // Zeroed at the end: an argument cut at the start is one more in the chain that a single vector waits for.
+  return multiply_add_unless_less(r * r, polynomial(F::exp_tail, r), r, x, broadcast(least));
+#else
   return multiply_add(r * r, polynomial(F::exp_tail, r), r);
+#endif
 }
 
 template <class T>
-inline Vec<T> exp(Vec<T> x) {
+CHAINRULE_INLINE Vec<T> exp(Vec<T> x) {
   using F = Format<T>;
-  x = select<T>(x < F::exp_least, broadcast(F::exp_least),
-                x);  // a comparison with NaN is false, so NaN passes
-  x = select<T>(x > F::exp_most, broadcast(F::exp_most), x);
-  IntVec<T> n;
-  const Vec<T> q = reduced_exp<T>(x, n);
-  // 2^n by two factors, for it may be beyond the largest exponent, or subnormal.
+  x = smaller(broadcast(F::exp_most), x);  // its second argument where that is NaN, so NaN passes
+  Vec<T> shifted;
+  const Vec<T> q = reduced_exp<T>(x, shifted);
+#if defined(__AVX512F__)
+  return scale(T(1) + q, shifted - F::round);
+#else
+  // By two factors, for 2^n may be beyond the largest exponent, or subnormal. The bias is in n twice.
+  const IntVec<T> n = (IntVec<T>)shifted - ((IntVec<T>)broadcast(F::round) - 2 * F::bias);
   const IntVec<T> half = n >> 1;
   const Vec<T> scale1 = (Vec<T>)(half << F::mantissa), scale2 = (Vec<T>)((n - half) << F::mantissa);
   return multiply_add(q, scale1, scale1) * scale2;
+#endif
 }
 
+// 2^n for n <= 0 as reduced_exp leaves it; subnormal or zero where it must be.
 template <class T>
-inline Vec<T> sigmoid(Vec<T> x) {
-  const Vec<T> z = exp<T>(-magnitude<T>(x));
-  const Vec<T> one = broadcast(T(1));
-  const Vec<T> sum = one + z;
-  const Vec<T> lost = z - (sum - one);  // what rounding took from the sum
-  const Vec<T> numerator = select<T>(x < 0, z, one);
+CHAINRULE_INLINE Vec<T> power_of_two(Vec<T> shifted) {
+  using F = Format<T>;
+#if defined(__AVX512F__)
+  return scale(broadcast(T(1)), shifted - F::round);
+#else
+  const IntVec<T> n = (IntVec<T>)shifted - ((IntVec<T>)broadcast(F::round) - 2 * F::bias);
+  const IntVec<T> half = n >> 1;
+  return (Vec<T>)(half << F::mantissa) * (Vec<T>)((n - half) << F::mantissa);
+#endif
+}
+
+// 1 / (1 + e^-x) = numerator / (1 + z) with z = e^-|x|, which cannot overflow. What rounding takes from 1 + z
+// is put back to first order.
+template <class T>
+CHAINRULE_INLINE Vec<T> sigmoid(Vec<T> x) {
+  Vec<T> shifted;
+  const Vec<T> q = reduced_exp<T>(copy_sign<T>(x, broadcast(T(-0.0))), shifted);
+  const Vec<T> power = power_of_two<T>(shifted), above = T(1) + power;
+  const Vec<T> sum = multiply_add(q, power, above);
+  const Vec<T> lost = multiply_add(q, power, above - sum) + (power - (above - T(1)));
+  // power + power q = z or 1 + 0 q: chosen before q is there, which everything waits for
+  const Vec<T> numerator =
+      multiply_add(select<T>(x < 0, power, Vec<T>{}), q, select<T>(x < 0, power, broadcast(T(1))));
   const Vec<T> y = numerator / sum;
   return multiply_add(-y, lost, y);
 }
@@ -120,15 +149,13 @@ inline Vec<T> sigmoid(Vec<T> x) {
 // (1 - e^-2|x|) / (1 + e^-2|x|) = -m / (2 + m) with m = e^-2|x| - 1, and the sign of x. What rounding takes
 // from m and from 2 + m is put back to first order: without, the error is 2.5 ulp.
 template <class T>
-inline Vec<T> tanh(Vec<T> x) {
-  using F = Format<T>;
-  const Vec<T> twice = T(-2) * magnitude<T>(x), least = broadcast(F::exp_least / 2);
-  IntVec<T> n;
-  const Vec<T> q = reduced_exp<T>(select<T>(twice < least, least, twice), n);
-  const Vec<T> scale = (Vec<T>)((n - F::bias) << F::mantissa);
-  const Vec<T> m = multiply_add(q, scale, scale - T(1)), sum = T(2) + m;
-  const Vec<T> lost_of_m = multiply_add(q, scale, (scale - T(1)) - m),
-               lost_of_sum = (m - (sum - T(2))) + lost_of_m;
+CHAINRULE_INLINE Vec<T> tanh(Vec<T> x) {
+  const Vec<T> twice = T(-2) * magnitude<T>(x);
+  Vec<T> shifted;
+  const Vec<T> q = reduced_exp<T>(twice, shifted);
+  const Vec<T> power = power_of_two<T>(shifted), below = power - T(1);
+  const Vec<T> m = multiply_add(q, power, below), sum = T(2) + m;
+  const Vec<T> lost_of_m = multiply_add(q, power, below - m), lost_of_sum = (m - (sum - T(2))) + lost_of_m;
   const Vec<T> y = -m / sum;
   const Vec<T> reciprocal = multiply_add(y, broadcast(T(0.5)), broadcast(T(0.5)));  // 1 / sum
   return copy_sign<T>(multiply_add(multiply_add(-y, lost_of_sum, -lost_of_m), reciprocal, y), x);

@@ -116,7 +116,8 @@ void multiply(T* c, std::ptrdiff_t c_stride, const T* a, std::ptrdiff_t a_row, s
       const T* panel = packed;
       std::ptrdiff_t panel_stride = kPanelColumns<T>;
       if (b.transposed) {
-        transpose(packed, kPanelColumns<T>, vectors * kLanes<T>, b.data + static_cast<std::ptrdiff_t>(j) * b.stride + p, b.stride, wide, deep);
+        transpose(packed, kPanelColumns<T>, vectors * kLanes<T>,
+                  b.data + static_cast<std::ptrdiff_t>(j) * b.stride + p, b.stride, wide, deep);
       } else {
         const T* from = b.data + static_cast<std::ptrdiff_t>(p) * b.stride + j;
         if (large && wide == kPanelColumns<T>) {

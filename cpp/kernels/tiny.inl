@@ -1,11 +1,13 @@
 // Training of nets of a few units: rows of the minibatch in the lanes of vectors, units one below the other.
-// Every vector is full whatever the widths; the output layer's sums, the activations and the loss need nothing
-// from other lanes. Only the gradient does: that of a weight is the product of two planes' rows, summed.
+// Every vector is full whatever the widths; the output layer's sums, the activations and the loss need
+// nothing from other lanes. Only the gradient does: that of a weight is the product of two planes' rows,
+// summed.
 
 namespace chainrule {
 namespace {
 
-// h[u] = bias[u] + sum_i w[u * unit_step + i * input_step] a[i] for `Units` units and `Vectors` vectors of rows.
+// h[u] = bias[u] + sum_i w[u * unit_step + i * input_step] a[i] for `Units` units and `Vectors` vectors of
+// rows.
 template <class T, int Units, int Vectors>
 inline void weighted_sums(T* h, const T* a, std::size_t stride, const T* w, std::size_t unit_step,
                           std::size_t input_step, const T* bias, std::size_t inputs) {
@@ -46,19 +48,28 @@ inline void weighted_sums(T* h, const T* a, std::size_t stride, const T* w, std:
   }
 }
 
+template <class T, std::size_t... Lane>
+inline Vec<T> lane_numbers(Indices<Lane...>) {
+  return Vec<T>{static_cast<T>(Lane)...};
+}
+
 // One minibatch: `vectors` vectors of rows in planes of `net.stride` elements a unit.
 template <class T>
 class TinyPass {
  public:
   TinyPass(const TinyNet<T>& net, const Block<T>& block, std::size_t first, std::size_t rows)
-      : net_(net), rows_(rows), vectors_((rows + kLanes<T> - 1) / kLanes<T>) {
+      : net_(net), rows_(rows), vectors_((rows + kLanes<T> - 1) / kLanes<T>), targets_(block.targets) {
     transpose_rows(net.inputs, block.x + static_cast<std::ptrdiff_t>(first) * block.x_stride, block.x_stride,
                    net.layers[0].fan_in);
-    read_targets(block.targets, first);
-    read_weights(block.targets.weights, first);
+    read_targets(first);
   }
 
-  double weight_sum() const { return weight_sum_; }
+  double weight_sum() const {
+    if (targets_.weights == nullptr) return static_cast<double>(rows_);
+    double sum = 0;
+    for (std::size_t i = 0; i < rows_; ++i) sum += static_cast<double>(targets_.weights[i]);
+    return sum;
+  }
 
   void forward() {
     const T* a = net_.inputs;
@@ -84,15 +95,17 @@ class TinyPass {
     const TinyPlanes<T>& planes = net_.planes[net_.depth - 1];
     Vec<T> total{};
     for (std::size_t v = 0; v < vectors_ * kLanes<T>; v += kLanes<T>) {
-      const LossLanes<T> rows{planes.activations + v, labels_ ? nullptr : net_.targets + v,
-                              load(net_.targets + v), net_.yhat + v, planes.deltas + v, net_.stride, layer.fan_out};
-      const Vec<T> weights = load(net_.weights + v);
+      const Vec<T> weights = this->weights(v);
+      const LossLanes<T> rows{planes.activations + v,
+                              targets_.labels == nullptr ? net_.targets + v : nullptr,
+                              load(net_.targets + v),
+                              net_.yhat + v,
+                              planes.deltas + v,
+                              weights * factor,
+                              net_.stride,
+                              layer.fan_out};
       // rows beyond the last hold what was there before: no weight, but perhaps not finite
       total += select<T>(weights == 0, Vec<T>{}, weights * loss_lanes(net_.loss, layer.activation, rows));
-      for (std::size_t j = 0; j < layer.fan_out; ++j) {
-        T* delta = planes.deltas + j * net_.stride + v;
-        store(delta, load(delta) * (weights * factor));
-      }
     }
     return total;
   }
@@ -115,7 +128,9 @@ class TinyPass {
     for (std::size_t p = 0; p < net_.size; p += kLanes<T>) {
       Vec<T> products[kLanes<T>];
       for (std::size_t k = 0; k < kLanes<T>; ++k) {
-        const TinyFactors<T>& factors = net_.factors[p + k < net_.size ? p + k : p];
+        products[k] = Vec<T>{};
+        if (p + k >= net_.size) continue;
+        const TinyFactors<T>& factors = net_.factors[p + k];
         Vec<T> sum = load(factors.activations) * load(factors.deltas);
         for (std::size_t v = kLanes<T>; v < vectors_ * kLanes<T>; v += kLanes<T>) {
           sum = multiply_add(load(factors.activations + v), load(factors.deltas + v), sum);
@@ -132,42 +147,43 @@ class TinyPass {
             std::size_t inputs, std::size_t units) {
     std::size_t v = 0;
     for (; v + 2 <= vectors_; v += 2) {
-      weighted_sums<T, 2>(h + v * kLanes<T>, a + v * kLanes<T>, net_.stride, w, unit_step, input_step, bias, inputs,
-                          units);
+      weighted_sums<T, 2>(h + v * kLanes<T>, a + v * kLanes<T>, net_.stride, w, unit_step, input_step, bias,
+                          inputs, units);
     }
     if (v == vectors_) return;
-    weighted_sums<T, 1>(h + v * kLanes<T>, a + v * kLanes<T>, net_.stride, w, unit_step, input_step, bias, inputs,
-                        units);
+    weighted_sums<T, 1>(h + v * kLanes<T>, a + v * kLanes<T>, net_.stride, w, unit_step, input_step, bias,
+                        inputs, units);
   }
 
   void transpose_rows(T* to, const T* from, std::ptrdiff_t from_stride, std::size_t columns) {
-    for (std::size_t i = 0; i < rows_; ++i, from += from_stride) {
-      for (std::size_t j = 0; j < columns; ++j) to[j * net_.stride + i] = from[j];
+    for (std::size_t j = 0; j < columns; ++j, to += net_.stride) {
+      const T* next = from + j;
+#pragma GCC unroll 8
+      for (std::size_t i = 0; i < rows_; ++i, next += from_stride) to[i] = *next;
     }
   }
 
-  void read_targets(const Targets<T>& targets, std::size_t first) {
-    labels_ = targets.labels != nullptr;
-    if (labels_) {
-      for (std::size_t i = 0; i < rows_; ++i) net_.targets[i] = static_cast<T>(targets.labels[first + i]);
+  void read_targets(std::size_t first) {
+    if (targets_.labels != nullptr) {
+      for (std::size_t i = 0; i < rows_; ++i) net_.targets[i] = static_cast<T>(targets_.labels[first + i]);
     } else {
-      transpose_rows(net_.targets, targets.values + static_cast<std::ptrdiff_t>(first) * targets.stride,
-                     targets.stride, net_.layers[net_.depth - 1].fan_out);
+      transpose_rows(net_.targets, targets_.values + static_cast<std::ptrdiff_t>(first) * targets_.stride,
+                     targets_.stride, net_.layers[net_.depth - 1].fan_out);
     }
+    if (targets_.weights != nullptr) targets_.weights += first;
   }
 
-  void read_weights(const T* weights, std::size_t first) {
-    for (std::size_t i = 0; i < vectors_ * kLanes<T>; ++i) {
-      net_.weights[i] = i >= rows_ ? T(0) : weights == nullptr ? T(1) : weights[first + i];
-      weight_sum_ += static_cast<double>(net_.weights[i]);
-    }
+  // The weights of the vector of rows from `row` on; zero beyond the last row.
+  Vec<T> weights(std::size_t row) const {
+    if (targets_.weights != nullptr) return load_most(targets_.weights + row, rows_ - row);
+    return select<T>(lane_numbers<T>(LaneIndices<T>{}) < static_cast<T>(rows_ - row), broadcast(T(1)),
+                     Vec<T>{});
   }
 
   const TinyNet<T>& net_;
   std::size_t rows_;
   std::size_t vectors_;
-  bool labels_ = false;
-  double weight_sum_ = 0;
+  Targets<T> targets_;
 };
 
 template <class T>
@@ -190,6 +206,10 @@ double tiny_gradient(const TinyNet<T>& net, const Block<T>& block, double scale,
 template <class T>
 bool tiny_train(const TinyNet<T>& net, const Block<T>& block, std::size_t batch_size, double l2,
                 Update<T> step, double& loss) {
+  if (online_suits(net, batch_size, step.optimizer, l2)) {
+    loss = static_cast<double>(online_train(net, block, step.optimizer.lr)[0]);
+    return loss - loss == 0 && all_finite(net.parameters, net.size);
+  }
   Vec<T> losses{};
   for (std::size_t first = 0; first < block.rows; first += batch_size) {
     const std::size_t left = block.rows - first;

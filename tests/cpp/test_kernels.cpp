@@ -270,8 +270,8 @@ void check_losses(const Kernels<T>& kernels, std::size_t rows, std::size_t outpu
   CHECK(test::close(entropy, expected, kTolerance<T>, 5.0 * static_cast<double>(rows)));
   CHECK(delta.margin_is_kept());
   // Without a place for deltas the loss is the same.
-  CHECK(kernels.loss(Loss::cross_entropy, Activation::softmax, nullptr, 0, *h, h.stride, classes, 1.0,
-                     rows, outputs, scratch.data()) == entropy);
+  CHECK(kernels.loss(Loss::cross_entropy, Activation::softmax, nullptr, 0, *h, h.stride, classes, 1.0, rows,
+                     outputs, scratch.data()) == entropy);
 
   kernels.activate(Activation::identity, *a, a.stride, *h, h.stride, rows, outputs);
   const Targets<T> values{*y, y.stride, nullptr, nullptr};
