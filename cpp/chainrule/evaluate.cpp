@@ -9,7 +9,7 @@ LossSum evaluate(const Net<T>& net, const Dataset& data, Workspace<T>& space, Bl
   LossSum sum{0, reader.weight_sum(data, all)};
   for_each_chunk(all, [&](const Batch& chunk) {
     const Block<T> block = reader.read(data, chunk);
-    forward(space, net, block);
+    forward(space, net, block, false);
     sum.loss += loss(space, net, block);
     interrupt.check(net.forward_operations(block.rows));
   });

@@ -29,7 +29,7 @@ Workspace<T>::Workspace(const Net<T>& net, std::size_t rows) : rows_(rows) {
 }
 
 template <class T>
-void forward(Workspace<T>& space, const Net<T>& net, const Block<T>& block, std::size_t first) {
+void forward(Workspace<T>& space, const Net<T>& net, const Block<T>& block, bool outputs, std::size_t first) {
   const Kernels<T>& kernel = kernels<T>();
   const T* x = block.x;
   std::ptrdiff_t x_stride = block.x_stride;
@@ -40,7 +40,9 @@ void forward(Workspace<T>& space, const Net<T>& net, const Block<T>& block, std:
     const Plane<T> h = last ? space.logits().from_row(first) : a;
     kernel.affine(h.data, h.stride, x, x_stride, net.weights(layer), net.biases(layer), block.rows,
                   layer.fan_in, layer.fan_out);
-    kernel.activate(layer.activation, a.data, a.stride, h.data, h.stride, block.rows, layer.fan_out);
+    if (!last || outputs) {
+      kernel.activate(layer.activation, a.data, a.stride, h.data, h.stride, block.rows, layer.fan_out);
+    }
     x = a.data;
     x_stride = a.stride;
   }
@@ -128,7 +130,7 @@ void predict(T* y, std::ptrdiff_t y_stride, const Net<T>& net, const Rows& x) {
 
 #define CHAINRULE_INSTANTIATE(T)                                                                   \
   template class Workspace<T>;                                                                     \
-  template void forward(Workspace<T>&, const Net<T>&, const Block<T>&, std::size_t);               \
+  template void forward(Workspace<T>&, const Net<T>&, const Block<T>&, bool, std::size_t);         \
   template void preactivations(Workspace<T>&, const Workspace<T>&, const Net<T>&, const Block<T>&, \
                                std::size_t);                                                       \
   template double loss(const Workspace<T>&, const Net<T>&, const Block<T>&, std::size_t);          \

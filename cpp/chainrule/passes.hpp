@@ -41,9 +41,11 @@ class Workspace {
   T* loss_scratch_ = nullptr;
 };
 
-// Fills the activations and logits of the workspace from row `first` on.
+// Fills the activations and logits of the workspace from row `first` on. The loss takes the logits: only
+// where `outputs` are wanted is the output layer's activation computed here.
 template <class T>
-void forward(Workspace<T>& space, const Net<T>& net, const Block<T>& block, std::size_t first = 0);
+void forward(Workspace<T>& space, const Net<T>& net, const Block<T>& block, bool outputs,
+             std::size_t first = 0);
 
 // Fills the activations of `into` with the preactivations behind those of `space`, which keeps hidden
 // activations only: they are computed again.

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "chainrule/denormals.hpp"
 #include "chainrule/dispatch.hpp"
 
 namespace chainrule {
@@ -21,15 +22,18 @@ LossSum Stepper<T>::gradient(const Dataset& data, const Batch& batch) {
   const double scale = gradient_scale(net_.reduction(), sum.weight);
   for_each_chunk(batch, [&](const Batch& chunk) {
     const Block<T> block = reader_.read(data, chunk);
-    if (tiny_) {
-      sum.loss += tiny_->gradient(block, scale, true);
-    } else {
-      forward(space_, net_, block);
-      sum.loss += backward(space_, net_, block, scale);
-    }
+    sum.loss += gradient(block, scale);
     interrupt_.check(3 * net_.forward_operations(block.rows));
   });
   return sum;
+}
+
+template <class T>
+double Stepper<T>::gradient(const Block<T>& block, double scale) {
+  const FlushDenormals flush;
+  if (tiny_) return tiny_->gradient(block, scale, true);
+  forward(space_, net_, block, false);
+  return backward(space_, net_, block, scale);
 }
 
 template <class T>
@@ -37,6 +41,7 @@ LossSum Stepper<T>::step(const Dataset& data, const Batch& batch, OptimizerState
                          const Optimizer& optimizer, double l2) {
   const LossSum sum = gradient(data, batch);
   if (!std::isfinite(sum.loss)) throw Divergence("the loss is not finite");
+  const FlushDenormals flush;
   if (l2 != 0) {
     kernels<T>().add_penalty(net_.gradients().data(), net_.parameters().data(), l2, net_.weight_count());
   }
@@ -50,7 +55,10 @@ std::optional<LossSum> Stepper<T>::steps(const Dataset& data, const Batch& batch
   if (!tiny_ || batches.count > kChunkRows) return std::nullopt;
   LossSum sum{0, reader_.weight_sum(data, batches)};
   const Block<T> block = reader_.read(data, batches);
-  if (!tiny_->train(block, batch_size, state, optimizer, l2, sum.loss)) return std::nullopt;
+  {
+    const FlushDenormals flush;
+    if (!tiny_->train(block, batch_size, state, optimizer, l2, sum.loss)) return std::nullopt;
+  }
   interrupt_.check(3 * net_.forward_operations(block.rows));
   return sum;
 }

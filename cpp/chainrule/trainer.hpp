@@ -42,6 +42,9 @@ class Stepper {
   }
 
  private:
+  // Adds a chunk's gradient; returns the sum of its losses.
+  double gradient(const Block<T>& block, double scale);
+
   Net<T>& net_;
   Workspace<T> space_;
   BlockReader<T> reader_;

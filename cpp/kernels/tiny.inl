@@ -58,7 +58,7 @@ template <class T>
 class TinyPass {
  public:
   TinyPass(const TinyNet<T>& net, const Block<T>& block, std::size_t first, std::size_t rows)
-      : net_(net), rows_(rows), vectors_((rows + kLanes<T> - 1) / kLanes<T>), targets_(block.targets) {
+      : net_(net), rows_(rows), vectors_(padded<T>(rows) / kLanes<T>), targets_(block.targets) {
     transpose_rows(net.inputs, block.x + static_cast<std::ptrdiff_t>(first) * block.x_stride, block.x_stride,
                    net.layers[0].fan_in);
     read_targets(first);
@@ -131,11 +131,13 @@ class TinyPass {
         products[k] = Vec<T>{};
         if (p + k >= net_.size) continue;
         const TinyFactors<T>& factors = net_.factors[p + k];
-        Vec<T> sum = load(factors.activations) * load(factors.deltas);
-        for (std::size_t v = kLanes<T>; v < vectors_ * kLanes<T>; v += kLanes<T>) {
-          sum = multiply_add(load(factors.activations + v), load(factors.deltas + v), sum);
+        Vec<T> parts[kParts] = {};
+        for (std::size_t v = 0; v < vectors_; ++v) {
+          Vec<T>& part = parts[v % kParts];
+          part = multiply_add(load(factors.activations + v * kLanes<T>), load(factors.deltas + v * kLanes<T>),
+                              part);
         }
-        products[k] = sum;
+        products[k] = sum_of_parts<T>(parts);
       }
       const Vec<T> before = accumulate ? load(net_.gradients + p) : Vec<T>{};
       store_most(net_.gradients + p, before + sums_of_lanes<T>(products), net_.size - p);

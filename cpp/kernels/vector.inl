@@ -217,6 +217,13 @@ template <class T>
 void transpose(T* to, std::ptrdiff_t to_stride, std::size_t room, const T* from, std::ptrdiff_t from_stride,
                std::size_t rows, std::size_t columns) {
   constexpr std::size_t side = kLanes<T>;
+  if (columns == 1 || room == 1) {  // squares would be all but empty
+    for (std::size_t j = 0; j < room; ++j) {
+      for (std::size_t p = 0; p < columns; ++p)
+        to[p * to_stride + j] = j < rows ? from[j * from_stride + p] : T(0);
+    }
+    return;
+  }
   for (std::size_t j = 0; j < rows; j += side, from += side * from_stride) {
     const std::size_t tall = rows - j < side ? rows - j : side;
     for (std::size_t p = 0; p < columns; p += side) {
@@ -227,6 +234,17 @@ void transpose(T* to, std::ptrdiff_t to_stride, std::size_t room, const T* from,
       for (std::size_t r = 0; r < count; ++r) store_most(to + (p + r) * to_stride + j, square[r], room - j);
     }
   }
+}
+
+// Sums over rows or inputs are taken in this many vectors, 64 bytes of lanes whatever the vector's width, so
+// that they have the same bits for every width.
+inline constexpr std::size_t kParts = kAlignment / CHAINRULE_VECTOR_BYTES;
+
+template <class T, std::size_t Count = kParts>
+inline Vec<T> sum_of_parts(Vec<T> (&parts)[kParts]) {
+  for (std::size_t k = 0; k < Count / 2; ++k) parts[k] += parts[k + Count / 2];
+  if constexpr (Count > 2) return sum_of_parts<T, Count / 2>(parts);
+  return parts[0];
 }
 
 // Lane k of the result is the sum of the lanes of rows[k], taken as a tree: halves, quarters, ...

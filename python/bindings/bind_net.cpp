@@ -72,7 +72,7 @@ class NetCore {
       py::gil_scoped_release release;
       if (space_.rows() < rows) space_ = Workspace<T>(net_, rows);
       for_each_chunk({0, rows}, [&](const Batch& chunk) {
-        chainrule::forward(space_, net_, reader_.read(input.rows, chunk), chunk.first);
+        chainrule::forward(space_, net_, reader_.read(input.rows, chunk), true, chunk.first);
       });
       copy_rows(to, space_.activations(net_.layers().size() - 1), rows, net_.outputs());
     }
