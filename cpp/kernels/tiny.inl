@@ -177,9 +177,9 @@ class TinyPass {
 
   // The weights of the vector of rows from `row` on; zero beyond the last row.
   Vec<T> weights(std::size_t row) const {
-    if (targets_.weights != nullptr) return load_most(targets_.weights + row, rows_ - row);
-    return select<T>(lane_numbers<T>(LaneIndices<T>{}) < static_cast<T>(rows_ - row), broadcast(T(1)),
-                     Vec<T>{});
+    const std::size_t left = rows_ > row ? rows_ - row : 0;
+    if (targets_.weights != nullptr) return load_most(targets_.weights + row, left);
+    return select<T>(lane_numbers<T>(LaneIndices<T>{}) < static_cast<T>(left), broadcast(T(1)), Vec<T>{});
   }
 
   const TinyNet<T>& net_;
