@@ -1,4 +1,5 @@
-// What the module offers beside nets: errors, build information, update rules, permutations.
+// What the module offers beside nets: errors, build information, update rules, permutations, the thread
+// limit.
 #include <pybind11/gil_safe_call_once.h>
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
@@ -7,6 +8,7 @@
 #include "bindings.hpp"
 #include "chainrule/dispatch.hpp"
 #include "chainrule/random.hpp"
+#include "chainrule/thread_limit.hpp"
 #include "chainrule/update.hpp"
 #include "names.hpp"
 
@@ -66,6 +68,11 @@ void register_permutation(py::module_& module) {
       },
       py::arg("seed"), py::arg("epoch"), py::arg("size"),
       "The order in which epoch number `epoch` of a net with this seed visits `size` rows.");
+}
+
+void register_thread_limit(py::module_& module) {
+  module.def("thread_limit", &thread_limit,
+             "The most threads this process may use now: by affinity, cgroup quota and OMP_NUM_THREADS.");
 }
 
 }  // namespace chainrule::bindings

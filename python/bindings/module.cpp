@@ -8,6 +8,7 @@ PYBIND11_MODULE(_core, module) {
   register_build_info(module);
   register_optimizer(module);
   register_permutation(module);
+  register_thread_limit(module);
   register_nets(module);
 }
 
