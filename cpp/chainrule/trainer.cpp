@@ -8,6 +8,18 @@
 #include "chainrule/dispatch.hpp"
 
 namespace chainrule {
+namespace {
+
+// Makes room for the losses of so many more epochs, so that none of them allocates. Beyond some thousands, a
+// vector's own doubling costs less than the room that a fit of a billion epochs would ask for and never use.
+void make_room(std::vector<double>& losses, std::size_t epochs) {
+  constexpr std::size_t most = 4096;
+  const std::size_t needed = losses.size() + std::min(epochs, most);
+  if (needed > losses.capacity()) losses.reserve(std::max(needed, 2 * losses.capacity()));
+}
+
+}  // namespace
+
 template <class T>
 Stepper<T>::Stepper(Net<T>& net, std::size_t rows, Order order, Interrupt interrupt)
     : net_(net), space_(net, std::min(rows, kChunkRows)), interrupt_(std::move(interrupt)) {
@@ -113,6 +125,8 @@ LossSum Trainer<T>::run_batches(const Batch& batches) {
 
 template <class T>
 Stop Trainer<T>::run(std::size_t epochs, std::uint64_t& epoch) {
+  make_room(losses_, epochs);
+  if (validation_) make_room(validation_losses_, epochs);
   try {
     for (std::size_t e = 0; e < epochs; ++e) {
       const double loss = run_epoch(epoch).reduced(net_.reduction());
