@@ -96,6 +96,13 @@ static constexpr std::size_t loss_scratch(std::size_t outputs) {
   return 4 * outputs * (kAlignment / sizeof(T));
 }
 
+// How many multiply-adds were done, and the sum of their results: whoever asks for it has them all computed.
+template <class T>
+struct MultiplyAdds {
+  std::size_t count;
+  T sum;
+};
+
 template <class T>
 struct Kernels {
   // y (rows, fan_out) = x (rows, fan_in) w (fan_in, fan_out) + bias (fan_out), or no bias where it is null.
@@ -144,6 +151,11 @@ struct Kernels {
   // y = exp(x) and y = log(x), number by number: here so that the tests can measure their accuracy.
   void (*exp)(T* y, const T* x, std::size_t size);
   void (*log)(T* y, const T* x, std::size_t size);
+
+  // The limits of the machine, for the benchmark: `rounds` times x = factor x + 1 - factor on numbers in
+  // registers, and y (size) = x + factor z, from memory to memory.
+  MultiplyAdds<T> (*multiply_adds)(T factor, std::size_t rounds);
+  void (*triad)(T* y, const T* x, const T* z, T factor, std::size_t size);
 };
 
 // The kernels of one instruction set.

@@ -12,6 +12,7 @@
 #include "kernels/update.inl"
 #include "kernels/online.inl"
 #include "kernels/tiny.inl"
+#include "kernels/limits.inl"
 // clang-format on
 
 namespace chainrule {
@@ -33,6 +34,8 @@ constexpr Kernels<T> table() {
       .tiny_train = tiny_train<T>,
       .exp = [](T* y, const T* x, std::size_t size) { map(y, x, size, [](Vec<T> v) { return exp<T>(v); }); },
       .log = [](T* y, const T* x, std::size_t size) { map(y, x, size, [](Vec<T> v) { return log<T>(v); }); },
+      .multiply_adds = multiply_adds<T>,
+      .triad = triad<T>,
   };
 }
 

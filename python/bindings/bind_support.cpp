@@ -1,5 +1,4 @@
-// What the module offers beside nets: errors, build information, update rules, permutations, the thread
-// limit.
+// What the module offers beside nets: errors, build information, update rules, permutations, limits.
 #include <pybind11/gil_safe_call_once.h>
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
@@ -73,6 +72,35 @@ void register_permutation(py::module_& module) {
 void register_thread_limit(py::module_& module) {
   module.def("thread_limit", &thread_limit,
              "The most threads this process may use now: by affinity, cgroup quota and OMP_NUM_THREADS.");
+}
+
+template <class T>
+static void register_limits_of(py::module_& module, const char* multiply_adds) {
+  using Array = py::array_t<T, py::array::c_style>;
+  module.def(
+      multiply_adds,
+      [](T factor, std::size_t rounds) {
+        py::gil_scoped_release release;
+        const MultiplyAdds<T> done = kernels<T>().multiply_adds(factor, rounds);
+        return std::pair(done.count, done.sum);
+      },
+      py::arg("factor"), py::arg("rounds"), "How many multiply-adds were done in registers, and their sum.");
+  module.def(
+      "_triad",
+      [](Array y, const Array& x, const Array& z, T factor, std::size_t rounds) {
+        T* to = y.mutable_data();
+        const auto size = static_cast<std::size_t>(y.size());
+        if (x.size() != y.size() || z.size() != y.size()) throw std::invalid_argument("sizes differ");
+        py::gil_scoped_release release;
+        for (std::size_t r = 0; r < rounds; ++r) kernels<T>().triad(to, x.data(), z.data(), factor, size);
+      },
+      py::arg("y").noconvert(), py::arg("x").noconvert(), py::arg("z").noconvert(), py::arg("factor"),
+      py::arg("rounds"), "y = x + factor z, `rounds` times, for arrays of one size and dtype.");
+}
+
+void register_limits(py::module_& module) {
+  register_limits_of<float>(module, "_multiply_adds32");
+  register_limits_of<double>(module, "_multiply_adds64");
 }
 
 }  // namespace chainrule::bindings

@@ -10,6 +10,7 @@ void register_build_info(pybind11::module_& module);
 void register_optimizer(pybind11::module_& module);
 void register_permutation(pybind11::module_& module);
 void register_thread_limit(pybind11::module_& module);
+void register_limits(pybind11::module_& module);
 void register_nets(pybind11::module_& module);
 
 }  // namespace chainrule::bindings

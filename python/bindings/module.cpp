@@ -9,6 +9,7 @@ PYBIND11_MODULE(_core, module) {
   register_optimizer(module);
   register_permutation(module);
   register_thread_limit(module);
+  register_limits(module);
   register_nets(module);
 }
 
