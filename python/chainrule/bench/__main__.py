@@ -1,46 +1,71 @@
-"""The process that measures; `chainrule bench` starts it with one thread."""
+"""The process that measures; it reads a pickled `Plan` from standard input (see `run_apart`)."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
+import pickle
 import sys
 from pathlib import Path
 
-from . import add_arguments
-from .cases import select
-from .measure import installed, measure
-from .report import as_json, draw, header, row
+from .limits import CACHED, UNCACHED, bandwidth, peak
+from .measure import Measurement, measure_prediction, measure_training
+from .peer_torch import CompiledTorchRunner
+from .plan import Plan, cores
+from .report import Table, as_json, describe_limits, describe_run, draw
 
 
-def main() -> int:
+def main() -> None:
     """Measure the chosen cases, printing each as it is done."""
-    parser = argparse.ArgumentParser(prog="chainrule bench")
-    add_arguments(parser)
-    args = parser.parse_args()
+    plan: Plan = pickle.load(sys.stdin.buffer)
+    chosen = cores()[: plan.threads]
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    runners = installed()
-    peers = [name for name in runners if name != "chainrule"]
+        os.sched_setaffinity(0, chosen)
     # With JSON on stdout, the table is for the eyes.
-    table = sys.stderr if args.json == Path("-") else sys.stdout
-    print(header(peers), file=table, flush=True)
-    measurements = []
-    for case in select(args.only):
-        measurements.append(measure(case, args.dtype, runners, args.seconds))
-        print(row(measurements[-1], peers), file=table, flush=True)
-    print("Each peer computed chainrule's weights before it was timed. One thread, one core.", file=table)
-    if args.json:
-        text = json.dumps(as_json(measurements, args.dtype), indent=2)
-        print(text) if args.json == Path("-") else args.json.write_text(text + "\n")
-    if args.plot:
-        draw(measurements, args.plot)
-    return 0
+    out = sys.stderr if plan.json == Path("-") else sys.stdout
+    print(describe_run(plan, chosen), file=out, flush=True)
+    peers = _working(plan.peers)
+    limits = {} if plan.predict else _measure_limits(plan)
+    if limits:
+        print(describe_limits(limits), file=out)
+    table = Table(plan, peers)
+    print(table.header(), file=out, flush=True)
+    measure = measure_prediction if plan.predict else measure_training
+    measurements: list[Measurement] = []
+    for case in plan.cases:
+        measurements.append(measure(case, plan.dtype, peers, plan.threads, plan.seconds))
+        print(table.row(measurements[-1]), file=out, flush=True)
+    print(table.footer(), file=out)
+    if plan.json:
+        text = json.dumps(as_json(plan, measurements, limits), indent=2)
+        print(text) if plan.json == Path("-") else plan.json.write_text(text + "\n")
+    if plan.plot:
+        draw(plan, measurements, plan.plot)
+
+
+def _working(peers: tuple[str, ...]) -> list[str]:
+    """Return the peers that work here, with a note on those that do not, or raise ImportError if none does."""
+    fault = CompiledTorchRunner.fault() if "torch-compile" in peers else None
+    if fault is None:
+        return list(peers)
+    print(f"chainrule: note: torch-compile is left out: {fault}", file=sys.stderr)
+    working = [peer for peer in peers if peer != "torch-compile"]
+    if not working:
+        raise ImportError("none of the peers works here")
+    return working
+
+
+def _measure_limits(plan: Plan) -> dict[str, float]:
+    """Return the limits under their names in the JSON."""
+    return {
+        "gflops": peak(plan.dtype, plan.threads),
+        "cache_gb_per_second": bandwidth(CACHED * plan.threads, plan.dtype, plan.threads),
+        "memory_gb_per_second": bandwidth(UNCACHED, plan.dtype, plan.threads),
+    }
 
 
 try:
-    sys.exit(main())
-except (ArithmeticError, OSError, ImportError) as error:
+    main()
+except (ArithmeticError, MemoryError, OSError, ImportError) as error:
     print(f"chainrule: error: {error}", file=sys.stderr)
     sys.exit(1)

@@ -1,24 +1,24 @@
-"""The grid of nets that are measured, and the data that they are trained on."""
+"""The nets that are measured, and the data that they are trained on."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import NetConfig
-from ..optimizers import SGD, Adam, Optimizer
+from ..config import OUTPUT_OF_LOSS, NetConfig
+from ..optimizers import SGD, Adam, Optimizer, read_optimizer
 
-__all__ = ["CASES", "Case", "data", "select"]
+__all__ = ["CASES", "ONE_ROW_CASES", "Case", "create_case", "data", "one_row"]
 
 Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Case:
-    """One training problem of the grid: a net, its minibatches, its optimizer."""
+    """One training problem: a net, its minibatches, its optimizer."""
 
     name: str
     sizes: tuple[int, ...]
@@ -42,6 +42,16 @@ class Case:
         weights = sum(fan_in * fan_out for fan_in, fan_out in zip(self.sizes, self.sizes[1:], strict=False))
         return 2 * self.batch_size * (3 * weights - self.sizes[0] * self.sizes[1])
 
+    def bytes_held(self, dtype: str) -> int:
+        """Bytes of parameters, gradients and optimizer state."""
+        config = self.config(dtype)
+        state = 2 if isinstance(self.optimizer, Adam) else 0
+        return (2 + state) * config.parameter_count * np.dtype(dtype).itemsize
+
+    def bytes_per_step(self, dtype: str) -> int:
+        """Bytes of one step if caches kept nothing but activations: the inputs read, all else read and written."""
+        return 2 * self.bytes_held(dtype) + self.batch_size * self.sizes[0] * np.dtype(dtype).itemsize
+
 
 CASES = (
     Case("seed 3-4-1, batch 1", (3, 4, 1), "sigmoid", "sigmoid", "half_squared_error", 1, SGD(lr=0.1)),
@@ -54,16 +64,59 @@ CASES = (
 )
 
 
+def create_case(
+    sizes: tuple[int, ...],
+    hidden: str | None = None,
+    output: str | None = None,
+    loss: str | None = None,
+    batch_size: int | None = None,
+    optimizer: str | None = None,
+) -> Case:
+    """Return a case of the user's own, named after what differs from the defaults.
+
+    Parameters
+    ----------
+    sizes : tuple of int
+        Units per layer, inputs first.
+    hidden, output, loss, batch_size, optimizer : optional
+        By default relu, what the loss needs or else identity, half_squared_error, 32, adam.
+
+    Raises
+    ------
+    ValueError
+        They do not go together.
+    """
+    hidden, loss, batch_size = hidden or "relu", loss or "half_squared_error", batch_size or 32
+    usual_output = OUTPUT_OF_LOSS.get(loss, "identity")
+    output = output or usual_output
+    rule = read_optimizer(optimizer or "adam")
+    NetConfig.create(sizes, hidden, output, loss)
+    parts = ["-".join(map(str, sizes)) + (f" {hidden}" if len(sizes) > 2 else ""), f"batch {batch_size}"]
+    parts += [output] if output != usual_output else []
+    parts += [loss] if loss != "half_squared_error" else []
+    parts += [rule.name] if rule.name != "adam" else []
+    return Case(", ".join(parts), sizes, hidden, output, loss, batch_size, rule)
+
+
+def one_row(case: Case) -> Case:
+    """Return the case for predictions of one row."""
+    return replace(case, name=case.name.replace(f", batch {case.batch_size}", ""), batch_size=1)
+
+
+#: The nets whose prediction of one row is measured.
+ONE_ROW_CASES = tuple(one_row(CASES[i]) for i in (1, 3, 5))
+
+
 def data(case: Case, dtype: str, batches: int) -> tuple[Array, Array]:
-    """Return ``X`` (rows, features) and targets for whole minibatches; class indices for cross_entropy."""
+    """Return ``X`` (rows, features) and targets for whole minibatches.
+
+    The targets are class indices (rows,) for cross_entropy, else values (rows, outputs), for log_loss 0 or 1.
+    """
     random = np.random.default_rng(0)
-    rows = batches * case.batch_size
+    rows, outputs = batches * case.batch_size, case.sizes[-1]
     X = random.standard_normal((rows, case.sizes[0])).astype(dtype)
     if case.loss == "cross_entropy":
-        return X, random.integers(0, case.sizes[-1], rows)
-    return X, random.random((rows, case.sizes[-1])).astype(dtype)
-
-
-def select(text: str) -> list[Case]:
-    """Return the cases whose name contains `text`."""
-    return [case for case in CASES if text in case.name]
+        return X, random.integers(0, outputs, rows)
+    if case.loss == "log_loss":
+        return X, random.integers(0, 2, (rows, outputs)).astype(dtype)
+    return X, random.random((rows, outputs)).astype(dtype)

@@ -2,26 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .measure import Measurement
+from .. import build_info
+from .measure import ROUNDS, Measurement
+from .peers import OURS
+from .plan import Plan
 
-__all__ = ["as_json", "draw", "header", "row"]
-
-
-def header(peers: list[str]) -> str:
-    """Return the heading of the table."""
-    columns = [f"{peer + ' us':>11}{'ratio':>9}" for peer in peers]
-    return f"{'microseconds per step':<34}{'chainrule':>11}{'GFLOP/s':>9}" + "".join(columns)
+__all__ = ["Table", "as_json", "describe_limits", "describe_run", "draw"]
 
 
-def row(measurement: Measurement, peers: list[str]) -> str:
-    """Return one line of the table: chainrule's best time, then each peer's and how many times longer it is."""
-    best = measurement.best
-    columns = [f"{_short(best[peer]):>11}{_short(measurement.ratio(peer)) + 'x':>9}" for peer in peers]
-    ours = f"{_short(best['chainrule']):>11}{_short(measurement.gflops()):>9}"
-    return f"{measurement.case.name:<34}{ours}" + "".join(columns)
+def describe_run(plan: Plan, cores: Sequence[int]) -> str:
+    """Return a line on what runs where."""
+    build = build_info()
+    threads = "1 thread" if plan.threads == 1 else f"{plan.threads} threads"
+    where = ("core " if len(cores) == 1 else "cores ") + ", ".join(map(str, cores))
+    return f"chainrule {build['version']}, {build['isa']}, {plan.dtype}, {threads} on {where}"
+
+
+def describe_limits(limits: dict[str, float]) -> str:
+    """Return a line on what these cores can do."""
+    return (
+        f"limits: {_short(limits['gflops'])} GFLOP/s of multiply-adds, {_short(limits['cache_gb_per_second'])} GB/s "
+        f"in the cache, {_short(limits['memory_gb_per_second'])} GB/s beyond"
+    )
+
+
+class Table:
+    """Lines of text, at most 120 columns with all peers and the named cases."""
+
+    def __init__(self, plan: Plan, peers: Sequence[str]) -> None:
+        self.plan, self.peers = plan, peers
+        self.heading = "microseconds per " + ("prediction" if plan.predict else "step")
+        self.name_width = max(len(text) for text in (self.heading, *(case.name for case in plan.cases)))
+
+    def header(self) -> str:
+        """Return the heading."""
+        limits = "" if self.plan.predict else f"{'GFLOP/s':>8}{'peak':>6}"
+        peers = "".join(f" {peer:>{self._width(peer)}}" for peer in self.peers)
+        return f"{self.heading:<{self.name_width}}{'best':>8}{'median':>8}{limits}{peers}"
+
+    def row(self, measurement: Measurement) -> str:
+        """Return chainrule's times, its share of the peak, and how many times longer each peer takes."""
+        line = f"{measurement.case.name:<{self.name_width}}"
+        line += "".join(f"{_short(times[OURS]):>8}" for times in (measurement.best, measurement.median))
+        if measurement.limits:
+            gflops = measurement.gflops()
+            line += f"{_short(gflops):>8}{gflops / measurement.limits.gflops:>6.0%}"
+        return line + "".join(f" {_ratios(measurement, peer):>{self._width(peer)}}" for peer in self.peers)
+
+    def footer(self) -> str:
+        """Return how to read the columns."""
+        text = f"Peers: how many times longer they take, best/median of {ROUNDS} rounds, "
+        text += "after they computed the same" + (" outputs." if self.plan.predict else " weights.")
+        return text if self.plan.predict else f"{text}\nPeak: share of the multiply-adds that the cores can do."
+
+    def _width(self, peer: str) -> int:
+        return max(10, len(peer))
+
+
+def _ratios(measurement: Measurement, peer: str) -> str:
+    if peer not in measurement.best:
+        return "-"
+    return "/".join(_short_ratio(ratio) for ratio in measurement.ratios(peer)) + "x"
+
+
+def _short_ratio(ratio: float) -> str:
+    return f"{ratio:.{2 if ratio < 9.995 else 1 if ratio < 99.95 else 0}f}"
 
 
 def _short(number: float) -> str:
@@ -29,49 +78,71 @@ def _short(number: float) -> str:
     return f"{number:.0f}" if number >= 100 else f"{number:.3g}"
 
 
-def as_json(measurements: list[Measurement], dtype: str) -> dict[str, Any]:
+def as_json(plan: Plan, measurements: Sequence[Measurement], limits: dict[str, float]) -> dict[str, Any]:
     """Return everything that was measured, ready for `json.dumps`."""
-    from .. import build_info
-
     return {
         "build": build_info(),
-        "dtype": dtype,
-        "unit": "microseconds per minibatch step",
-        "cases": [
-            {
-                "case": m.case.name,
-                "sizes": m.case.sizes,
-                "batch_size": m.case.batch_size,
-                "optimizer": m.case.optimizer.name,
-                "flops_per_step": m.case.flops_per_step,
-                "relative_difference": m.differences,
-                "best": m.best,
-                "median": m.median,
-                "ratio": {name: m.ratio(name) for name in m.best if name != "chainrule"},
-                "gflops": {name: m.gflops(name) for name in m.best},
-            }
-            for m in measurements
-        ],
+        "dtype": plan.dtype,
+        "threads": plan.threads,
+        "unit": "microseconds per " + ("prediction of one row" if plan.predict else "minibatch step"),
+        **({} if plan.predict else {"limits": limits}),
+        "cases": [_case_as_json(m, plan.dtype) for m in measurements],
     }
 
 
-def draw(measurements: list[Measurement], path: Path) -> None:
-    """Draw, for each case, how many times longer a step of each peer takes, and write the picture to `path`."""
+def _case_as_json(m: Measurement, dtype: str) -> dict[str, Any]:
+    ratios = {peer: m.ratios(peer) for peer in m.differences}
+    entry = {
+        "case": m.case.name,
+        "sizes": m.case.sizes,
+        "hidden": m.case.hidden,
+        "output": m.case.output,
+        "relative_difference": m.differences,
+        "best": m.best,
+        "median": m.median,
+        "ratio": {peer: best for peer, (best, _) in ratios.items()},
+        "median_ratio": {peer: median for peer, (_, median) in ratios.items()},
+    }
+    return entry if m.limits is None else entry | _training_as_json(m, dtype)
+
+
+def _training_as_json(m: Measurement, dtype: str) -> dict[str, Any]:
+    assert m.limits is not None
+    flops, size = m.case.flops_per_step, m.case.bytes_per_step(dtype)
+    return {
+        "loss": m.case.loss,
+        "batch_size": m.case.batch_size,
+        "optimizer": m.case.optimizer.name,
+        "flops_per_step": flops,
+        "bytes_per_step": size,
+        "gflops": {side: m.gflops(side) for side in m.best},
+        "peak_gflops": m.limits.gflops,
+        "share_of_peak": m.gflops() / m.limits.gflops,
+        "gb_per_second": m.limits.bandwidth,
+        "microseconds_at_the_limits": m.limits.microseconds(flops, size),
+    }
+
+
+def draw(plan: Plan, measurements: Sequence[Measurement], path: Path) -> None:
+    """Draw, for each case, how many times longer each peer takes, and write the picture to `path`."""
     from matplotlib.figure import Figure
 
-    peers = [name for name in measurements[0].best if name != "chainrule"]
+    peers = [peer for peer in plan.peers if any(peer in m.best for m in measurements)]
     figure = Figure(figsize=(9, 1.2 + 0.32 * len(measurements) * (len(peers) + 1)), layout="constrained")
     axes = figure.subplots()
-    height = 0.8 / len(peers)
+    height = 0.8 / max(1, len(peers))
     for p, peer in enumerate(peers):
-        positions = [i + (p - (len(peers) - 1) / 2) * height for i in range(len(measurements))]
-        bars = axes.barh(positions, [m.ratio(peer) for m in measurements], height, label=peer)
-        axes.bar_label(bars, labels=[_short(m.ratio(peer)) + "x" for m in measurements], padding=3)
+        ratios = [(i, m.ratios(peer)[0]) for i, m in enumerate(measurements) if peer in m.best]
+        positions = [i + (p - (len(peers) - 1) / 2) * height for i, _ in ratios]
+        bars = axes.barh(positions, [ratio for _, ratio in ratios], height, label=peer)
+        axes.bar_label(bars, labels=[_short_ratio(ratio) + "x" for _, ratio in ratios], padding=3)
     axes.axvline(1, color="black", linewidth=1)
-    axes.set(xscale="log", xlabel="time of a training step over chainrule's (log scale; 1 = as fast)")
+    timed = "prediction of one row" if plan.predict else "training step"
+    axes.set(xscale="log", xlabel=f"time of a {timed} over chainrule's (log scale; 1 = as fast)")
     axes.set_yticks(range(len(measurements)), [m.case.name for m in measurements])
     axes.invert_yaxis()
     axes.margins(x=0.15)
-    axes.legend(loc="lower right")
+    if peers:
+        axes.legend(loc="lower right")
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150)

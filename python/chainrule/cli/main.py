@@ -23,7 +23,7 @@ COMMANDS = {
     "predict": "predict with a network that 'train' saved",
     "derive": "print the update rule of a network, symbol by symbol",
     "check": "check the gradients of a network numerically",
-    "bench": "measure the speed of the C++ core against NumPy",
+    "bench": "measure the speed of the C++ core against NumPy and others",
 }
 
 

@@ -1,0 +1,63 @@
+"""The same prediction of one row by chainrule and by its peers, each as a function and the argument it wants.
+
+Not here: the time that a peer needs to make its own kind of array from the row; it is handed that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..net import Net
+from .cases import Case
+from .runners import Array
+
+__all__ = ["PredictorFactory", "predict_net", "predict_numpy", "problem"]
+
+#: Makes from the net, a row (features,) and the number of threads a function and its argument, or raises NoEquivalent.
+PredictorFactory = Callable[[Net, Array, int], tuple[Callable[[Any], Any], Any]]
+
+
+def problem(case: Case, dtype: str, threads: int) -> tuple[Net, Array]:
+    """Return the case's net, with biases that are not zero, and a row for it."""
+    net = Net(case.sizes, case.hidden, case.output, case.loss, dtype=dtype, seed=0, threads=threads)
+    random = np.random.default_rng(0)
+    for bias in net.biases:
+        bias[...] = random.uniform(-0.5, 0.5, bias.shape)
+    return net, random.standard_normal(net.config.features).astype(dtype)
+
+
+def predict_net(net: Net, x: Array, threads: int) -> tuple[Callable[[Any], Any], Any]:
+    """Return the C++ core's prediction."""
+    return net.predict, x
+
+
+def predict_numpy(net: Net, x: Array, threads: int) -> tuple[Callable[[Any], Any], Any]:
+    """Return what one would write in NumPy: an expression for each layer."""
+    layers = [
+        (W.copy(), b.copy(), ACTIVATIONS[name])
+        for W, b, name in zip(net.weights, net.biases, net.config.activations, strict=True)
+    ]
+
+    def predict(x: Array) -> Array:
+        for W, b, activation in layers:
+            x = activation(x @ W + b)
+        return x
+
+    return predict, x
+
+
+def _softmax(h: Array) -> Array:
+    e = np.exp(h - h.max())
+    return np.asarray(e / e.sum())
+
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "identity": lambda h: h,
+    "sigmoid": lambda h: 1 / (1 + np.exp(-h)),
+    "tanh": np.tanh,
+    "relu": lambda h: np.maximum(h, 0),
+    "softmax": _softmax,
+}
