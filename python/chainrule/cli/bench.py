@@ -23,7 +23,7 @@ side: on the same cores, in turn, after checking that all of them compute the sa
 """
 EXAMPLES = """\
 examples:
-  chainrule bench                                     against NumPy, some 15 seconds
+  chainrule bench                                     against NumPy, half a minute or less
   chainrule bench --peers                             against all peers that are installed
   chainrule bench --peers numpy,jax --only 784        some peers, some cases
   chainrule bench --net 20-100-1 --batch 64           a net of your own
