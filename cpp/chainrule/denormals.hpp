@@ -14,30 +14,36 @@ namespace chainrule {
 // For its lifetime, on its thread.
 class FlushDenormals {
  public:
-#if defined(__SSE2__) || defined(_M_X64)
-  FlushDenormals() : before_(_mm_getcsr()) { _mm_setcsr(before_ | kFlush); }
-  ~FlushDenormals() { _mm_setcsr(before_); }
-#elif defined(__aarch64__)
-  FlushDenormals() {
-    asm volatile("mrs %0, fpcr" : "=r"(before_));
-    asm volatile("msr fpcr, %0" : : "r"(before_ | kFlush));
-  }
-  ~FlushDenormals() { asm volatile("msr fpcr, %0" : : "r"(before_)); }
-#else
-  FlushDenormals() = default;
-  ~FlushDenormals() {}
-#endif
+  explicit FlushDenormals(bool on = true) : before_(mode()) { set_mode(on ? before_ | kFlush : before_); }
+  ~FlushDenormals() { set_mode(before_); }
   FlushDenormals(const FlushDenormals&) = delete;
   FlushDenormals& operator=(const FlushDenormals&) = delete;
 
+  static bool active() { return (mode() & kFlush) != 0; }
+
  private:
 #if defined(__SSE2__) || defined(_M_X64)
-  static constexpr unsigned kFlush = 0x8040;  // results (bit 15) and operands (bit 6)
-  unsigned before_;
+  using Mode = unsigned;
+  static constexpr Mode kFlush = 0x8040;  // results (bit 15) and operands (bit 6)
+  static Mode mode() { return _mm_getcsr(); }
+  static void set_mode(Mode mode) { _mm_setcsr(mode); }
 #elif defined(__aarch64__)
-  static constexpr std::uint64_t kFlush = std::uint64_t{1} << 24;
-  std::uint64_t before_;
+  using Mode = std::uint64_t;
+  static constexpr Mode kFlush = Mode{1} << 24;
+  static Mode mode() {
+    Mode mode;
+    asm volatile("mrs %0, fpcr" : "=r"(mode));
+    return mode;
+  }
+  static void set_mode(Mode mode) { asm volatile("msr fpcr, %0" : : "r"(mode)); }
+#else
+  using Mode = unsigned;
+  static constexpr Mode kFlush = 0;
+  static Mode mode() { return 0; }
+  static void set_mode(Mode) {}
 #endif
+
+  Mode before_;
 };
 
 }  // namespace chainrule

@@ -47,14 +47,16 @@ struct Block {
   Targets<T> targets;
 };
 
-// A step of an update rule: its state is one array of numbers after the other, and t counts from 1.
+// A step of an update rule: its state is one array of numbers after the other, `slot_stride` apart, and t
+// counts from 1.
 template <class T>
 struct Update {
   Optimizer optimizer;
   T* state = nullptr;
+  std::size_t slot_stride = 0;
   std::uint64_t t = 0;
 
-  T* slot(std::size_t number, std::size_t parameters) const { return state + number * padded<T>(parameters); }
+  T* slot(std::size_t number) const { return state + number * slot_stride; }
 };
 
 // A net of few units and its planes: one row of `stride` elements a unit, one column a row of the minibatch.
@@ -106,8 +108,10 @@ struct MultiplyAdds {
 template <class T>
 struct Kernels {
   // y (rows, fan_out) = x (rows, fan_in) w (fan_in, fan_out) + bias (fan_out), or no bias where it is null.
+  // The rows of w are w_stride apart.
   void (*affine)(T* y, std::ptrdiff_t y_stride, const T* x, std::ptrdiff_t x_stride, const T* w,
-                 const T* bias, std::size_t rows, std::size_t fan_in, std::size_t fan_out);
+                 std::size_t w_stride, const T* bias, std::size_t rows, std::size_t fan_in,
+                 std::size_t fan_out);
 
   // a (rows, columns) = activation(h); a may be h.
   void (*activate)(Activation activation, T* a, std::ptrdiff_t a_stride, const T* h, std::ptrdiff_t h_stride,
@@ -121,10 +125,11 @@ struct Kernels {
   void (*backward_input)(T* dx, std::ptrdiff_t dx_stride, const T* delta, std::ptrdiff_t delta_stride,
                          const T* w, std::size_t rows, std::size_t fan_in, std::size_t fan_out);
 
-  // dw (fan_in, fan_out) += x^T delta; dbias (fan_out) += column sums of delta, or none where it is null.
+  // dw (fan_in, fan_out) = x^T delta; dbias (fan_out) = column sums of delta, or none where it is null. Both
+  // are added to what was there where `accumulate`.
   void (*backward_weights)(T* dw, T* dbias, const T* x, std::ptrdiff_t x_stride, const T* delta,
                            std::ptrdiff_t delta_stride, std::size_t rows, std::size_t fan_in,
-                           std::size_t fan_out);
+                           std::size_t fan_out, bool accumulate);
 
   // Returns sum_i weight_i loss_i; where delta is not null, stores scale * weight_i * dloss_i/dlogits. The
   // scratch is loss_scratch<T>(outputs) long.

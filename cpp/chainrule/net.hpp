@@ -43,6 +43,10 @@ class Net {
     return 2 * static_cast<double>(rows) * static_cast<double>(weight_count_);
   }
 
+  static double operations(const Layer& layer, std::size_t rows) {
+    return 2 * static_cast<double>(rows) * static_cast<double>(layer.fan_in * layer.fan_out);
+  }
+
   const T* weights(const Layer& layer) const { return parameters_.data() + layer.weights; }
   const T* biases(const Layer& layer) const {
     return config_.bias ? parameters_.data() + layer.biases : nullptr;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "chainrule/dispatch.hpp"
+#include "chainrule/split.hpp"
 
 namespace chainrule {
 
@@ -28,23 +29,55 @@ Workspace<T>::Workspace(const Net<T>& net, std::size_t rows) : rows_(rows) {
   loss_scratch_ = next;
 }
 
+namespace {
+
+// Columns that a thread takes at once: the widest tile of the kernels.
+constexpr std::size_t kColumns = 64;
+// Rows that it takes: a multiple of the height of a tile.
+constexpr std::size_t kRows = 24;
+
+// Calls work(rows, columns) for parts of a product of that many rows and columns. Columns are shared where
+// there are enough, for then no two threads read the same weights.
+template <class Work>
+void split_product(std::size_t threads, double operations, std::size_t rows, std::size_t columns, Work work) {
+  if (columns >= 2 * kColumns || rows <= kRows) {
+    split(threads, operations, columns, kColumns, [&](Range range) { work(Range{0, rows}, range); });
+  } else {
+    split(threads, operations, rows, kRows, [&](Range range) { work(range, Range{0, columns}); });
+  }
+}
+
+// a = activation(h), h = x W + b, for all rows; h alone where `activate` is false.
+template <class T>
+void layer_forward(const Net<T>& net, const Layer& layer, Plane<T> h, Plane<T> a, Plane<const T> x,
+                   std::size_t rows, bool activate, std::size_t threads) {
+  const Kernels<T>& kernel = kernels<T>();
+  // A softmax takes whole rows.
+  const bool apart = layer.activation == Activation::softmax && activate;
+  split_product(threads, net.operations(layer, rows), rows, layer.fan_out, [&](Range r, Range c) {
+    const Plane<T> to = h.from_row(r.first);
+    const T* bias = net.biases(layer);
+    kernel.affine(to.data + c.first, to.stride, x.from_row(r.first).data, x.stride,
+                  net.weights(layer) + c.first, layer.fan_out, bias == nullptr ? nullptr : bias + c.first,
+                  r.count, layer.fan_in, c.count);
+    if (!activate || apart) return;
+    kernel.activate(layer.activation, a.from_row(r.first).data + c.first, a.stride, to.data + c.first,
+                    to.stride, r.count, c.count);
+  });
+  if (apart) kernel.activate(layer.activation, a.data, a.stride, h.data, h.stride, rows, layer.fan_out);
+}
+
+}  // namespace
+
 template <class T>
 void forward(Workspace<T>& space, const Net<T>& net, const Block<T>& block, bool outputs, std::size_t first) {
-  const Kernels<T>& kernel = kernels<T>();
-  const T* x = block.x;
-  std::ptrdiff_t x_stride = block.x_stride;
+  Plane<const T> x{block.x, block.x_stride};
   for (std::size_t l = 0; l < net.layers().size(); ++l) {
-    const Layer& layer = net.layers()[l];
     const bool last = l + 1 == net.layers().size();
     const Plane<T> a = space.activations(l).from_row(first);
     const Plane<T> h = last ? space.logits().from_row(first) : a;
-    kernel.affine(h.data, h.stride, x, x_stride, net.weights(layer), net.biases(layer), block.rows,
-                  layer.fan_in, layer.fan_out);
-    if (!last || outputs) {
-      kernel.activate(layer.activation, a.data, a.stride, h.data, h.stride, block.rows, layer.fan_out);
-    }
-    x = a.data;
-    x_stride = a.stride;
+    layer_forward(net, net.layers()[l], h, a, x, block.rows, !last || outputs, space.threads());
+    x = {a.data, a.stride};
   }
 }
 
@@ -56,7 +89,8 @@ void preactivations(Workspace<T>& into, const Workspace<T>& space, const Net<T>&
     const Plane<T> x = l == 0 ? Plane<T>{} : space.activations(l - 1).from_row(first);
     const Plane<T> h = into.activations(l).from_row(first);
     kernels<T>().affine(h.data, h.stride, l == 0 ? block.x : x.data, l == 0 ? block.x_stride : x.stride,
-                        net.weights(layer), net.biases(layer), block.rows, layer.fan_in, layer.fan_out);
+                        net.weights(layer), layer.fan_out, net.biases(layer), block.rows, layer.fan_in,
+                        layer.fan_out);
   }
 }
 
@@ -79,52 +113,86 @@ double loss(const Workspace<T>& space, const Net<T>& net, const Block<T>& block,
   return output_loss(space, net, block, 1.0, first, false);
 }
 
+namespace {
+
+// The gradients of a layer's parameters from its inputs x and deltas. Threads share the inputs, in multiples
+// of a line of the cache, so that none writes where another does.
 template <class T>
-double backward(Workspace<T>& space, Net<T>& net, const Block<T>& block, double scale, std::size_t first) {
+void layer_gradients(Net<T>& net, const Layer& layer, Plane<const T> x, Plane<T> delta, std::size_t rows,
+                     bool accumulate, std::size_t threads) {
+  constexpr std::size_t inputs = 2 * kRows;
+  split(threads, net.operations(layer, rows), layer.fan_in, inputs, [&](Range range) {
+    T* bias = range.first == 0 ? net.bias_gradients(layer) : nullptr;
+    kernels<T>().backward_weights(net.weight_gradients(layer) + range.first * layer.fan_out, bias,
+                                  x.data + range.first, x.stride, delta.data, delta.stride, rows, range.count,
+                                  layer.fan_out, accumulate);
+  });
+}
+
+// The deltas of the layer below, whose activations are a.
+template <class T>
+void layer_backward(const Net<T>& net, const Layer& layer, Activation activation, Plane<T> below, Plane<T> a,
+                    Plane<T> delta, std::size_t rows, std::size_t threads) {
   const Kernels<T>& kernel = kernels<T>();
+  split_product(threads, net.operations(layer, rows), rows, layer.fan_in, [&](Range r, Range c) {
+    T* to = below.from_row(r.first).data + c.first;
+    kernel.backward_input(to, below.stride, delta.from_row(r.first).data, delta.stride,
+                          net.weights(layer) + c.first * layer.fan_out, r.count, c.count, layer.fan_out);
+    kernel.activation_backward(activation, to, below.stride, a.from_row(r.first).data + c.first, a.stride,
+                               r.count, c.count);
+  });
+}
+
+}  // namespace
+
+template <class T>
+double backward(Workspace<T>& space, Net<T>& net, const Block<T>& block, double scale, bool accumulate,
+                std::size_t first) {
   const double total = output_loss(space, net, block, scale, first, true);
   for (std::size_t l = net.layers().size(); l-- > 0;) {
     const Layer& layer = net.layers()[l];
     const Plane<T> delta = space.deltas(l).from_row(first);
     const Plane<T> below = l == 0 ? Plane<T>{} : space.activations(l - 1).from_row(first);
-    kernel.backward_weights(net.weight_gradients(layer), net.bias_gradients(layer),
-                            l == 0 ? block.x : below.data, l == 0 ? block.x_stride : below.stride, delta.data,
-                            delta.stride, block.rows, layer.fan_in, layer.fan_out);
+    const Plane<const T> x =
+        l == 0 ? Plane<const T>{block.x, block.x_stride} : Plane<const T>{below.data, below.stride};
+    layer_gradients(net, layer, x, delta, block.rows, accumulate, space.threads());
     if (l == 0) break;
-    const Plane<T> delta_below = space.deltas(l - 1).from_row(first);
-    kernel.backward_input(delta_below.data, delta_below.stride, delta.data, delta.stride, net.weights(layer),
-                          block.rows, layer.fan_in, layer.fan_out);
-    kernel.activation_backward(net.layers()[l - 1].activation, delta_below.data, delta_below.stride,
-                               below.data, below.stride, block.rows, layer.fan_in);
+    layer_backward(net, layer, net.layers()[l - 1].activation, space.deltas(l - 1).from_row(first), below,
+                   delta, block.rows, space.threads());
   }
   return total;
 }
 
+namespace {
+
 template <class T>
-void predict(T* y, std::ptrdiff_t y_stride, const Net<T>& net, const Rows& x) {
+void predict_chunk(T* y, std::ptrdiff_t y_stride, const Net<T>& net, const Rows& x, const Batch& chunk) {
   // Kept by each thread, so that predicting one row allocates nothing.
   thread_local BlockReader<T> reader;
   thread_local Buffer<T> hidden[2];
-  const Kernels<T>& kernel = kernels<T>();
   std::size_t widest = 0;
   for (const Layer& layer : net.layers()) widest = std::max(widest, row_stride<T>(layer.fan_out));
-  for (Buffer<T>& buffer : hidden) buffer.reserve(std::min(kChunkRows, x.rows) * widest);
-  for_each_chunk({0, x.rows}, [&](const Batch& chunk) {
-    const Block<T> block = reader.read(x, chunk);
-    const T* a = block.x;
-    std::ptrdiff_t a_stride = block.x_stride;
-    for (std::size_t l = 0; l < net.layers().size(); ++l) {
-      const Layer& layer = net.layers()[l];
-      const bool last = l + 1 == net.layers().size();
-      T* h = last ? y + static_cast<std::ptrdiff_t>(chunk.first) * y_stride : hidden[l % 2].data();
-      const std::ptrdiff_t h_stride =
-          last ? y_stride : static_cast<std::ptrdiff_t>(row_stride<T>(layer.fan_out));
-      kernel.affine(h, h_stride, a, a_stride, net.weights(layer), net.biases(layer), block.rows, layer.fan_in,
-                    layer.fan_out);
-      kernel.activate(layer.activation, h, h_stride, h, h_stride, block.rows, layer.fan_out);
-      a = h;
-      a_stride = h_stride;
-    }
+  for (Buffer<T>& buffer : hidden) buffer.reserve(chunk.count * widest);
+  const Block<T> block = reader.read(x, chunk);
+  Plane<const T> a{block.x, block.x_stride};
+  for (std::size_t l = 0; l < net.layers().size(); ++l) {
+    const Layer& layer = net.layers()[l];
+    const bool last = l + 1 == net.layers().size();
+    const Plane<T> h =
+        last ? Plane<T>{y, y_stride}.from_row(chunk.first)
+             : Plane<T>{hidden[l % 2].data(), static_cast<std::ptrdiff_t>(row_stride<T>(layer.fan_out))};
+    layer_forward(net, layer, h, h, a, block.rows, true, 1);
+    a = {h.data, h.stride};
+  }
+}
+
+}  // namespace
+
+template <class T>
+void predict(T* y, std::ptrdiff_t y_stride, const Net<T>& net, const Rows& x, std::size_t threads) {
+  split(threads, net.forward_operations(x.rows), x.rows, kChunkRows, [&](Range range) {
+    for_each_chunk({range.first, range.count},
+                   [&](const Batch& chunk) { predict_chunk(y, y_stride, net, x, chunk); });
   });
 }
 
@@ -134,8 +202,8 @@ void predict(T* y, std::ptrdiff_t y_stride, const Net<T>& net, const Rows& x) {
   template void preactivations(Workspace<T>&, const Workspace<T>&, const Net<T>&, const Block<T>&, \
                                std::size_t);                                                       \
   template double loss(const Workspace<T>&, const Net<T>&, const Block<T>&, std::size_t);          \
-  template double backward(Workspace<T>&, Net<T>&, const Block<T>&, double, std::size_t);          \
-  template void predict(T*, std::ptrdiff_t, const Net<T>&, const Rows&);
+  template double backward(Workspace<T>&, Net<T>&, const Block<T>&, double, bool, std::size_t);    \
+  template void predict(T*, std::ptrdiff_t, const Net<T>&, const Rows&, std::size_t);
 CHAINRULE_INSTANTIATE(float)
 CHAINRULE_INSTANTIATE(double)
 #undef CHAINRULE_INSTANTIATE

@@ -27,6 +27,9 @@ class Workspace {
   Workspace(const Net<T>& net, std::size_t rows);
 
   std::size_t rows() const { return rows_; }
+  // The most threads that passes through this workspace may use.
+  std::size_t threads() const { return threads_; }
+  void use_threads(std::size_t most) { threads_ = most; }
   Plane<T> activations(std::size_t layer) const { return activations_[layer]; }
   Plane<T> deltas(std::size_t layer) const { return deltas_[layer]; }
   Plane<T> logits() const { return logits_; }
@@ -34,6 +37,7 @@ class Workspace {
 
  private:
   std::size_t rows_ = 0;
+  std::size_t threads_ = 1;
   Buffer<T> arena_;
   std::vector<Plane<T>> activations_;
   std::vector<Plane<T>> deltas_;
@@ -57,12 +61,14 @@ void preactivations(Workspace<T>& into, const Workspace<T>& space, const Net<T>&
 template <class T>
 double loss(const Workspace<T>& space, const Net<T>& net, const Block<T>& block, std::size_t first = 0);
 
-// The same sum; fills the deltas and adds to the net's gradients, those of scale * weight_i * loss_i.
+// The same sum; fills the deltas and the net's gradients, those of scale * weight_i * loss_i, or adds to
+// them.
 template <class T>
-double backward(Workspace<T>& space, Net<T>& net, const Block<T>& block, double scale, std::size_t first = 0);
+double backward(Workspace<T>& space, Net<T>& net, const Block<T>& block, double scale, bool accumulate,
+                std::size_t first = 0);
 
 // Writes net(x) to y (rows, outputs); keeps nothing.
 template <class T>
-void predict(T* y, std::ptrdiff_t y_stride, const Net<T>& net, const Rows& x);
+void predict(T* y, std::ptrdiff_t y_stride, const Net<T>& net, const Rows& x, std::size_t threads = 1);
 
 }  // namespace chainrule

@@ -21,31 +21,30 @@ void make_room(std::vector<double>& losses, std::size_t epochs) {
 }  // namespace
 
 template <class T>
-Stepper<T>::Stepper(Net<T>& net, std::size_t rows, Order order, Interrupt interrupt)
+Stepper<T>::Stepper(Net<T>& net, std::size_t rows, std::size_t threads, Order order, Interrupt interrupt)
     : net_(net), space_(net, std::min(rows, kChunkRows)), interrupt_(std::move(interrupt)) {
+  space_.use_threads(threads);
   if (order == Order::tiny && Tiny<T>::suits(net)) tiny_.emplace(net, std::min(rows, kChunkRows));
 }
 
 template <class T>
 LossSum Stepper<T>::gradient(const Dataset& data, const Batch& batch) {
-  Buffer<T>& gradients = net_.gradients();
-  std::memset(gradients.data(), 0, gradients.size() * sizeof(T));
   LossSum sum{0, reader_.weight_sum(data, batch)};
   const double scale = gradient_scale(net_.reduction(), sum.weight);
   for_each_chunk(batch, [&](const Batch& chunk) {
     const Block<T> block = reader_.read(data, chunk);
-    sum.loss += gradient(block, scale);
+    sum.loss += gradient(block, scale, chunk.first != batch.first);
     interrupt_.check(3 * net_.forward_operations(block.rows));
   });
   return sum;
 }
 
 template <class T>
-double Stepper<T>::gradient(const Block<T>& block, double scale) {
+double Stepper<T>::gradient(const Block<T>& block, double scale, bool accumulate) {
   const FlushDenormals flush;
-  if (tiny_) return tiny_->gradient(block, scale, true);
+  if (tiny_) return tiny_->gradient(block, scale, accumulate);
   forward(space_, net_, block, false);
-  return backward(space_, net_, block, scale);
+  return backward(space_, net_, block, scale, accumulate);
 }
 
 template <class T>
@@ -57,7 +56,7 @@ LossSum Stepper<T>::step(const Dataset& data, const Batch& batch, OptimizerState
   if (l2 != 0) {
     kernels<T>().add_penalty(net_.gradients().data(), net_.parameters().data(), l2, net_.weight_count());
   }
-  state.step(net_, optimizer);
+  state.step(net_, optimizer, space_.threads());
   return sum;
 }
 
@@ -84,8 +83,8 @@ Trainer<T>::Trainer(Net<T>& net, OptimizerState<T>& state, const Dataset& traini
       training_(training),
       validation_(validation),
       options_(options),
-      stepper_(net, std::max(options.batch_size, validation ? validation->x.rows : 0), Order::tiny,
-               Interrupt(interrupted)) {
+      stepper_(net, std::max(options.batch_size, validation ? validation->x.rows : 0), options.threads,
+               Order::tiny, Interrupt(interrupted)) {
   options_.batch_size = std::min(options.batch_size, training.x.rows);
   // One batch of all the rows needs no order, and is read in place.
   options_.shuffle = options.shuffle && options_.batch_size < training.x.rows;

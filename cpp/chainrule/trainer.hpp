@@ -22,7 +22,8 @@ template <class T>
 class Stepper {
  public:
   // For batches, and data sets to evaluate, of up to `rows` rows.
-  Stepper(Net<T>& net, std::size_t rows, Order order = Order::layered, Interrupt interrupt = {});
+  Stepper(Net<T>& net, std::size_t rows, std::size_t threads = 1, Order order = Order::layered,
+          Interrupt interrupt = {});
 
   // Fills the net's gradients from the batch, and returns the sum of its losses. Throws Interrupted.
   LossSum gradient(const Dataset& data, const Batch& batch);
@@ -42,8 +43,8 @@ class Stepper {
   }
 
  private:
-  // Adds a chunk's gradient; returns the sum of its losses.
-  double gradient(const Block<T>& block, double scale);
+  // Stores or adds a chunk's gradient; returns the sum of its losses.
+  double gradient(const Block<T>& block, double scale, bool accumulate);
 
   Net<T>& net_;
   Workspace<T> space_;
@@ -60,6 +61,7 @@ struct FitOptions {
   double l2 = 0;
   double tol = 0;
   std::size_t patience = 0;  // 0: none
+  std::size_t threads = 1;   // at most
 };
 
 enum class Stop { none, converged, patience, interrupted };

@@ -1,6 +1,9 @@
 #include "chainrule/update.hpp"
 
+#include <atomic>
+
 #include "chainrule/dispatch.hpp"
+#include "chainrule/split.hpp"
 
 namespace chainrule {
 namespace {
@@ -32,17 +35,41 @@ Update<T> OptimizerState<T>::prepare(const Optimizer& optimizer, std::size_t par
   const std::size_t slots = slots_of(optimizer);
   if (slots > slots_) restore(optimizer.rule, slots, parameters, steps_);
   rule_ = optimizer.rule;
-  return {optimizer, arena_.data(), steps_};
+  return {optimizer, arena_.data(), padded<T>(parameters), steps_};
 }
 
+namespace {
+
+// Whether work(range) is true for all ranges of an arena, shared among threads line by line of the cache.
+template <class Work>
+bool all_of_arena(std::size_t threads, std::size_t size, Work work) {
+  // An update of one parameter takes as long as some ten operations of a product.
+  const double operations = 10 * static_cast<double>(size);
+  std::atomic<bool> all = true;
+  split(threads, operations, size, kAlignment, [&](Range range) {
+    if (!work(range)) all.store(false, std::memory_order_relaxed);
+  });
+  return all;
+}
+
+}  // namespace
+
 template <class T>
-void OptimizerState<T>::step(Net<T>& net, const Optimizer& optimizer) {
+void OptimizerState<T>::step(Net<T>& net, const Optimizer& optimizer, std::size_t threads) {
   const Kernels<T>& kernel = kernels<T>();
   const std::size_t count = net.parameters().size();
-  if (!kernel.all_finite(net.gradients().data(), count)) throw Divergence("the gradient is not finite");
+  const T* g = net.gradients().data();
+  const bool finite = all_of_arena(
+      threads, count, [&](Range range) { return kernel.all_finite(g + range.first, range.count); });
+  if (!finite) throw Divergence("the gradient is not finite");
   Update<T> update = prepare(optimizer, count);
   update.t = ++steps_;
-  if (kernel.update(net.parameters().data(), net.gradients().data(), update, count)) return;
+  const bool moved = all_of_arena(threads, count, [&](Range range) {
+    Update<T> part = update;
+    if (part.state != nullptr) part.state += range.first;
+    return kernel.update(net.parameters().data() + range.first, g + range.first, part, range.count);
+  });
+  if (moved) return;
   reset();  // its moments may be infinite, and would spoil every later step
   throw Divergence("the update overflows");
 }

@@ -20,7 +20,7 @@ class OptimizerState {
   // Moves the net's parameters by its gradients. The state starts afresh when the rule is another.
   // Throws Divergence, changing nothing, if a gradient is not finite; if a parameter would overflow, it keeps
   // its last finite value, the state starts afresh and the same is thrown.
-  void step(Net<T>& net, const Optimizer& optimizer);
+  void step(Net<T>& net, const Optimizer& optimizer, std::size_t threads = 1);
 
   // The step of the rule before the next, with room for its state.
   Update<T> prepare(const Optimizer& optimizer, std::size_t parameters);

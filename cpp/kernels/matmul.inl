@@ -171,13 +171,13 @@ void affine_one_output(T* y, std::ptrdiff_t y_stride, const T* x, std::ptrdiff_t
 }
 
 template <class T>
-void affine(T* y, std::ptrdiff_t y_stride, const T* x, std::ptrdiff_t x_stride, const T* w, const T* bias,
-            std::size_t rows, std::size_t fan_in, std::size_t fan_out) {
-  if (fan_out == 1) {
+void affine(T* y, std::ptrdiff_t y_stride, const T* x, std::ptrdiff_t x_stride, const T* w,
+            std::size_t w_stride, const T* bias, std::size_t rows, std::size_t fan_in, std::size_t fan_out) {
+  if (w_stride == 1) {
     affine_one_output(y, y_stride, x, x_stride, w, bias, rows, fan_in);
     return;
   }
-  const Factor<T> factor{w, static_cast<std::ptrdiff_t>(fan_out), false};
+  const Factor<T> factor{w, static_cast<std::ptrdiff_t>(w_stride), false};
   multiply(y, y_stride, x, x_stride, 1, factor, bias, false, rows, fan_in, fan_out);
 }
 
@@ -191,21 +191,21 @@ void backward_input(T* dx, std::ptrdiff_t dx_stride, const T* delta, std::ptrdif
 
 template <class T>
 void backward_weights(T* dw, T* dbias, const T* x, std::ptrdiff_t x_stride, const T* delta,
-                      std::ptrdiff_t delta_stride, std::size_t rows, std::size_t fan_in,
-                      std::size_t fan_out) {
+                      std::ptrdiff_t delta_stride, std::size_t rows, std::size_t fan_in, std::size_t fan_out,
+                      bool accumulate) {
   const Factor<T> factor{delta, delta_stride, false};
   if (fan_out == 1 && fan_in % kLanes<T> == 0) {
     // One output fills one lane; dw^T = delta^T x fills them all, where x can be read in whole vectors.
     const Factor<T> inputs{x, x_stride, false};
-    multiply<T>(dw, 0, delta, 0, delta_stride, inputs, nullptr, true, 1, rows, fan_in);
+    multiply<T>(dw, 0, delta, 0, delta_stride, inputs, nullptr, accumulate, 1, rows, fan_in);
   } else {
-    multiply<T>(dw, static_cast<std::ptrdiff_t>(fan_out), x, 1, x_stride, factor, nullptr, true, fan_in, rows,
-                fan_out);
+    multiply<T>(dw, static_cast<std::ptrdiff_t>(fan_out), x, 1, x_stride, factor, nullptr, accumulate, fan_in,
+                rows, fan_out);
   }
   if (dbias == nullptr) return;
   // The bias is the weight of an input that is always one: a row of ones, read again at each step.
   const T one = 1;
-  multiply<T>(dbias, 0, &one, 0, 0, factor, nullptr, true, 1, rows, fan_out);
+  multiply<T>(dbias, 0, &one, 0, 0, factor, nullptr, accumulate, 1, rows, fan_out);
 }
 
 }  // namespace

@@ -61,11 +61,11 @@ template <class T>
 bool update(T* w, const T* g, const Update<T>& step, std::size_t size) {
   switch (step.optimizer.rule) {
     case Rule::sgd:
-      return sgd(w, g, step.optimizer.momentum == 0 ? nullptr : step.slot(0, size), step.optimizer, size);
+      return sgd(w, g, step.optimizer.momentum == 0 ? nullptr : step.slot(0), step.optimizer, size);
     case Rule::adam:
       break;
   }
-  return adam(w, g, step.slot(0, size), step.slot(1, size), step.optimizer, step.t, size);
+  return adam(w, g, step.slot(0), step.slot(1), step.optimizer, step.t, size);
 }
 
 template <class T>

@@ -6,11 +6,13 @@
 #include <pybind11/stl.h>
 
 #include <atomic>
+#include <limits>
 #include <mutex>
 #include <shared_mutex>
 
 #include "arrays.hpp"
 #include "bindings.hpp"
+#include "chainrule/split.hpp"
 #include "chainrule/trainer.hpp"
 #include "names.hpp"
 
@@ -22,11 +24,17 @@ namespace {
 template <class T>
 class NetCore {
  public:
-  explicit NetCore(const NetConfig& config) : net_(config) {}
+  // `threads` is called, with the GIL, for the most threads that work may use now.
+  NetCore(const NetConfig& config, py::object threads) : net_(config), threads_(std::move(threads)) {}
 
   Net<T>& net() { return net_; }
   OptimizerState<T>& optimizer_state() { return optimizer_state_; }
   std::uint64_t epochs_trained = 0;
+
+  // Asking takes as long as a small net: only where the work is worth more than one thread.
+  std::size_t threads_for(double operations) const {
+    return operations < 2 * kWorthAThread ? 1 : threads_().template cast<std::size_t>();
+  }
 
   // The net to itself, while this lives.
   class Alone {
@@ -66,11 +74,13 @@ class NetCore {
     const auto lock = alone();
     forward_ = std::nullopt;
     const std::size_t rows = input.rows.rows;
+    const std::size_t threads = threads_for(net_.forward_operations(rows));
     py::array_t<T> yhat({rows, net_.outputs()});
     T* to = yhat.mutable_data();
     {
       py::gil_scoped_release release;
       if (space_.rows() < rows) space_ = Workspace<T>(net_, rows);
+      space_.use_threads(threads);
       for_each_chunk({0, rows}, [&](const Batch& chunk) {
         chainrule::forward(space_, net_, reader_.read(input.rows, chunk), true, chunk.first);
       });
@@ -88,20 +98,21 @@ class NetCore {
     read_targets(input, net_, input.x.rows.rows, y, sample_weight);
     const Dataset data = input.dataset();
     py::gil_scoped_release release;
-    std::memset(net_.gradients().data(), 0, net_.gradients().size() * sizeof(T));
     const Batch all{0, data.x.rows};
     LossSum sum{0, reader_.weight_sum(data, all)};
     const double scale = gradient_scale(net_.reduction(), sum.weight);
     for_each_chunk(all, [&](const Batch& chunk) {
-      sum.loss += chainrule::backward(space_, net_, reader_.read(data, chunk), scale, chunk.first);
+      sum.loss +=
+          chainrule::backward(space_, net_, reader_.read(data, chunk), scale, chunk.first > 0, chunk.first);
     });
     return sum.reduced(net_.reduction());
   }
 
   void update(const Optimizer& optimizer) {
     const auto lock = alone_to_train();
+    const std::size_t threads = threads_for(net_.forward_operations(1));
     py::gil_scoped_release release;
-    optimizer_state_.step(net_, optimizer);
+    optimizer_state_.step(net_, optimizer, threads);
   }
 
   double step(const py::object& x, const py::object& y, const py::object& sample_weight,
@@ -109,8 +120,9 @@ class NetCore {
     const DatasetInput input = read_dataset(net_, x, y, sample_weight);
     const auto lock = alone_to_train();
     const Dataset data = input.dataset();
+    const std::size_t threads = threads_for(net_.forward_operations(data.x.rows));
     py::gil_scoped_release release;
-    Stepper<T> stepper(net_, data.x.rows);
+    Stepper<T> stepper(net_, data.x.rows, threads);
     return stepper.step(data, {0, data.x.rows}, optimizer_state_, optimizer, 0).reduced(net_.reduction());
   }
 
@@ -118,8 +130,10 @@ class NetCore {
     const DatasetInput input = read_dataset(net_, x, y, sample_weight);
     const auto lock = shared();
     const Dataset data = input.dataset();
+    const std::size_t threads = threads_for(net_.forward_operations(data.x.rows));
     py::gil_scoped_release release;
     Workspace<T> space(net_, std::min(kChunkRows, data.x.rows));
+    space.use_threads(threads);
     BlockReader<T> reader;
     Interrupt never;
     return evaluate(net_, data, space, reader, never).reduced(net_.reduction());
@@ -136,8 +150,9 @@ class NetCore {
     if (input.rows.rows * net_.weight_count() < worth_releasing) {
       chainrule::predict(to, stride, net_, input.rows);
     } else {
+      const std::size_t threads = threads_for(net_.forward_operations(input.rows.rows));
       py::gil_scoped_release release;
-      chainrule::predict(to, stride, net_, input.rows);
+      chainrule::predict(to, stride, net_, input.rows, threads);
     }
     return y;
   }
@@ -174,6 +189,7 @@ class NetCore {
   }
 
   Net<T> net_;
+  py::object threads_;
   OptimizerState<T> optimizer_state_;
   std::mutex training_;
   std::shared_mutex readers_;
@@ -302,10 +318,12 @@ void register_net(py::module_& module, const char* net_name, const char* fit_nam
   using Core = NetCore<T>;
   py::class_<Core>(module, net_name)
       .def(py::init([](const std::vector<std::size_t>& sizes, const std::vector<std::string>& activations,
-                       const std::string& loss, const std::string& reduction, bool bias) {
-             return std::make_unique<Core>(read_config(sizes, activations, loss, reduction, bias));
+                       const std::string& loss, const std::string& reduction, bool bias, py::object threads) {
+             return std::make_unique<Core>(read_config(sizes, activations, loss, reduction, bias),
+                                           std::move(threads));
            }),
-           py::arg("sizes"), py::arg("activations"), py::arg("loss"), py::arg("reduction"), py::arg("bias"))
+           py::arg("sizes"), py::arg("activations"), py::arg("loss"), py::arg("reduction"), py::arg("bias"),
+           py::arg("threads"))
       .def_property_readonly("parameters",
                              [](const py::object& self) {
                                Buffer<T>& arena = self.cast<Core&>().net().parameters();
@@ -332,7 +350,8 @@ void register_net(py::module_& module, const char* net_name, const char* fit_nam
       .def(py::init([](Core& core, const py::object& x, const py::object& y, const py::object& sample_weight,
                        const py::object& validation, const Optimizer& optimizer, std::size_t batch_size,
                        bool shuffle, std::uint64_t seed, double l2, double tol, std::size_t patience) {
-             const FitOptions options{optimizer, batch_size, shuffle, seed, l2, tol, patience};
+             const std::size_t threads = core.threads_for(std::numeric_limits<double>::infinity());
+             const FitOptions options{optimizer, batch_size, shuffle, seed, l2, tol, patience, threads};
              return std::make_unique<Fit<T>>(core, x, y, sample_weight, validation, options);
            }),
            py::arg("core"), py::arg("X"), py::arg("Y"), py::arg("sample_weight"), py::arg("validation"),

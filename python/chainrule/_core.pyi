@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypedDict, type_check_only
 
 import numpy as np
@@ -34,7 +34,13 @@ class Optimizer:
 @type_check_only
 class _Net:
     def __init__(
-        self, sizes: Sequence[int], activations: Sequence[str], loss: str, reduction: str, bias: bool
+        self,
+        sizes: Sequence[int],
+        activations: Sequence[str],
+        loss: str,
+        reduction: str,
+        bias: bool,
+        threads: Callable[[], int],
     ) -> None: ...
     @property
     def parameters(self) -> NDArray[Any]: ...

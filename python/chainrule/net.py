@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from . import _core
 from .config import NetConfig, read_count
 from .initializers import initial_weights, read_seed
 from .optimizers import Optimizer, core_optimizer
+from .threads import resolve
 from .views import LayerViews, layer_views
 
 if TYPE_CHECKING:
@@ -49,7 +51,9 @@ class Net:
     seed : int, optional
         Fixes the initial weights and the order of the minibatches on every platform; drawn if not given.
     threads : int, optional
-        The most threads to use. The core runs on one thread so far, whatever is allowed.
+        The most threads to use; by default as many as the process may. Results are the same to the last bit for any
+        number, and work too small to share stays on one. Never more than the processors that the process may run on,
+        its cgroup's quota, ``OMP_NUM_THREADS``, or a limit set by threadpoolctl.
 
     Attributes
     ----------
@@ -102,7 +106,9 @@ class Net:
         self.config = config
         self.seed = seed
         self.threads = threads
-        self._core = core(config.sizes, config.activations, config.loss, config.reduction, config.bias)
+        self._core = core(
+            config.sizes, config.activations, config.loss, config.reduction, config.bias, partial(resolve, threads)
+        )
         self._weights, self._biases = layer_views(config, self._core.parameters)
         self._weight_gradients, self._bias_gradients = layer_views(config, self._core.gradients)
 

@@ -81,7 +81,7 @@ void check_affine(const Kernels<T>& kernels, std::size_t rows, std::size_t fan_i
   Philox random(rows, fan_in * 1000 + fan_out);
   Matrix<T> x(random, rows, fan_in, fan_in + 3), w(random, fan_in, fan_out, fan_out), b(random, 1, fan_out);
   Matrix<T> y(random, rows, fan_out);
-  kernels.affine(*y, y.stride, *x, x.stride, *w, bias ? *b : nullptr, rows, fan_in, fan_out);
+  kernels.affine(*y, y.stride, *x, x.stride, *w, fan_out, bias ? *b : nullptr, rows, fan_in, fan_out);
   for (std::size_t i = 0; i < rows; ++i) {
     for (std::size_t j = 0; j < fan_out; ++j) {
       double sum = bias ? b(0, j) : 0, scale = 1;
@@ -122,7 +122,7 @@ void check_backward_weights(const Kernels<T>& kernels, std::size_t rows, std::si
   // One row more than the gradient has: what follows it in the arena must stay.
   Matrix<T> dw(random, fan_in + 1, fan_out, fan_out), dw_before = copy_of(dw);
   Matrix<T> db(random, 1, fan_out), db_before = copy_of(db);
-  kernels.backward_weights(*dw, *db, *x, x.stride, *delta, delta.stride, rows, fan_in, fan_out);
+  kernels.backward_weights(*dw, *db, *x, x.stride, *delta, delta.stride, rows, fan_in, fan_out, true);
   for (std::size_t j = 0; j < fan_out; ++j) {
     double bias = db_before(0, j);
     for (std::size_t i = 0; i < rows; ++i) bias += delta(i, j);
@@ -136,7 +136,8 @@ void check_backward_weights(const Kernels<T>& kernels, std::size_t rows, std::si
   }
   CHECK(db.margin_is_kept());
   Matrix<T> without = copy_of(dw_before);
-  kernels.backward_weights(*without, nullptr, *x, x.stride, *delta, delta.stride, rows, fan_in, fan_out);
+  kernels.backward_weights(*without, nullptr, *x, x.stride, *delta, delta.stride, rows, fan_in, fan_out,
+                           true);
   for (std::size_t k = 0; k <= fan_in; ++k) {
     for (std::size_t j = 0; j < fan_out; ++j) CHECK(without(k, j) == dw(k, j));
   }
@@ -294,13 +295,14 @@ void check_updates(const Kernels<T>& kernels, std::size_t size) {
   Matrix<T> w(random, 1, size), g(random, 1, size), v(random, 1, size), m(random, 1, size);
   for (std::size_t i = 0; i < size; ++i) v.at(0, i) = std::abs(v.at(0, i));
   Matrix<T> plain = copy_of(w), moved = copy_of(w), adapted = copy_of(w);
-  CHECK(kernels.update(*plain, *g, {{Rule::sgd, 0.1}, nullptr, 3}, size));
+  CHECK(kernels.update(*plain, *g, {{Rule::sgd, 0.1}, nullptr, 0, 3}, size));
   Matrix<T> velocity = copy_of(v);
-  CHECK(kernels.update(*moved, *g, {{Rule::sgd, 0.1, 0.9}, *velocity, 3}, size));
+  CHECK(kernels.update(*moved, *g, {{Rule::sgd, 0.1, 0.9}, *velocity, size, 3}, size));
   Matrix<T> state(random, 2, size), mean(random, 1, size), square(random, 1, size);
   std::copy_n(*m, size, *state);
   std::copy_n(*v, size, *state + state.stride);
-  CHECK(kernels.update(*adapted, *g, {{Rule::adam, 0.1, 0, 0.9, 0.99, 1e-3}, *state, 3}, size));
+  CHECK(kernels.update(*adapted, *g, {{Rule::adam, 0.1, 0, 0.9, 0.99, 1e-3}, *state, padded<T>(size), 3},
+                       size));
   std::copy_n(*state, size, *mean);
   std::copy_n(*state + state.stride, size, *square);
   Matrix<T> penalised = copy_of(g);
@@ -333,9 +335,9 @@ void check_overflow(const Kernels<T>& kernels, std::size_t size) {
     g.at(0, at) = std::numeric_limits<T>::max();
     CHECK(kernels.all_finite(*g, size));
     const T before = w.at(0, at);
-    CHECK(!kernels.update(*w, *g, {{Rule::sgd, 10}, nullptr, 1}, size));
+    CHECK(!kernels.update(*w, *g, {{Rule::sgd, 10}, nullptr, 0, 1}, size));
     CHECK(w.at(0, at) == before);
-    CHECK(!kernels.update(*w, *g, {{Rule::adam, 0.1}, *state, 1}, size));
+    CHECK(!kernels.update(*w, *g, {{Rule::adam, 0.1}, *state, padded<T>(size), 1}, size));
     for (std::size_t i = 0; i < size; ++i) CHECK(std::isfinite(w.at(0, i)));
     for (const T bad : {std::numeric_limits<T>::infinity(), -std::numeric_limits<T>::infinity(),
                         std::numeric_limits<T>::quiet_NaN()}) {
