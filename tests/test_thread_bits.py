@@ -1,0 +1,49 @@
+"""The same bits for any number of threads: after fits, steps and predictions, of nets of every size."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from helpers import run_python
+
+#: Around the ranges that threads share: lines of the cache, panels of 64 columns, chunks of 256 rows.
+SHAPES = [
+    ([3, 4, 1], 32, 100),
+    ([16, 64, 64, 1], 64, 200),
+    ([64, 128, 128, 10], 128, 300),
+    ([100, 257, 129, 33], 300, 640),
+    ([784, 256, 128, 10], 128, 256),
+    ([7, 700, 1], 96, 200),
+]
+
+SCRIPT = """
+import hashlib, json, sys
+import numpy as np
+from chainrule import Net, _core, threads
+
+shapes, count = json.loads(sys.argv[1]), int(sys.argv[2])
+_core.thread_limit = lambda: count  # more than this machine has, too
+digests = []
+for sizes, batch_size, rows in shapes:
+    for dtype in ("float32", "float64"):
+        random = np.random.default_rng(0)
+        X, Y = random.standard_normal((rows, sizes[0])), random.random((rows, sizes[-1]))
+        net = Net(sizes, hidden="tanh", output="sigmoid", loss="log_loss", dtype=dtype, seed=1, threads=count)
+        history = net.fit(X, Y, epochs=2, batch_size=batch_size, l2=0.01, validation=(X, Y))
+        step = net.step(X, Y, "adam")
+        outputs = net.forward(X)
+        loss = net.backward(Y)
+        parts = (net.parameters, net.gradients, outputs, net.predict(X), history.loss, history.validation_loss)
+        digest = hashlib.sha256(b"".join(np.asarray(part).tobytes() for part in (*parts, step, loss)))
+        digests.append(digest.hexdigest())
+print(json.dumps([digests, threads.resolve(count)]))
+"""
+
+
+@pytest.mark.parametrize("threads", [2, 3, 8])
+def test_results_have_the_bits_of_one_thread(threads):
+    one, several = (json.loads(run_python(SCRIPT, json.dumps(SHAPES), count).stdout) for count in (1, threads))
+    assert (one[1], several[1]) == (1, threads)
+    assert one[0] == several[0]
