@@ -19,6 +19,9 @@
 #include <pthread.h>
 #include <signal.h>
 #endif
+#ifdef __linux__
+#include <sched.h>
+#endif
 
 namespace chainrule {
 namespace {
@@ -59,6 +62,37 @@ struct Task {
   void operator()() const noexcept { run(work, first, last); }
 };
 
+// Where a thread may run. Some systems wake a thread on the processor of whoever wakes it and leave it there,
+// queueing, while another has nothing to do: measured on a virtual machine, two threads shared one of two
+// processors for good.
+class Place {
+ public:
+#ifdef __linux__
+  // Called by another thread, which stays where it is: moves this one off that processor, until `free`. The
+  // two are never called at once (Worker::state_).
+  void move_away(pthread_t thread) noexcept {
+    if (moved_.load(std::memory_order_relaxed) || pthread_getaffinity_np(thread, sizeof all_, &all_) != 0)
+      return;
+    cpu_set_t others = all_;
+    CPU_CLR(static_cast<std::size_t>(sched_getcpu()), &others);
+    if (CPU_COUNT(&others) == 0 || pthread_setaffinity_np(thread, sizeof others, &others) != 0) return;
+    moved_.store(true, std::memory_order_release);
+  }
+  // Called by this thread.
+  void free() noexcept {
+    if (!moved_.load(std::memory_order_relaxed) || !moved_.exchange(false, std::memory_order_acquire)) return;
+    pthread_setaffinity_np(pthread_self(), sizeof all_, &all_);
+  }
+
+ private:
+  cpu_set_t all_;
+  std::atomic<bool> moved_ = false;
+#else
+  void move_away(std::thread::native_handle_type) noexcept {}
+  void free() noexcept {}
+#endif
+};
+
 // A thread, and the place where it and the caller meet.
 //
 // Who changes `state_` hands over `task_` and all memory that the task reads or writes: every change that
@@ -66,12 +100,20 @@ struct Task {
 // atomic, so a sleeper is seen by whoever has news for it, without stronger orders.
 class alignas(kAlignment) Worker {
  public:
+  // Starts the worker's thread. It is never joined.
+  void start() {
+    std::thread thread(&Worker::serve, this);
+    handle_ = thread.native_handle();
+    thread.detach();
+  }
+
   // Run by the worker's own thread, for ever.
   [[noreturn]] void serve() noexcept {
     for (;;) {
       if (!spin_until([this] { return state_.load(std::memory_order_relaxed) == State::posted; })) sleep();
       State expected = State::posted;
       if (!state_.compare_exchange_strong(expected, State::running, std::memory_order_acquire)) continue;
+      place_.free();
       task_();
       if (state_.exchange(State::idle, std::memory_order_acq_rel) == State::awaited) wake();
     }
@@ -87,7 +129,11 @@ class alignas(kAlignment) Worker {
   // worker.
   void finish() noexcept {
     State expected = State::posted;
-    if (state_.compare_exchange_strong(expected, State::idle, std::memory_order_acquire)) return task_();
+    if (state_.compare_exchange_strong(expected, State::idle, std::memory_order_acquire)) {
+      if (++late_ % kPatience == 0) place_.move_away(handle_);
+      return task_();
+    }
+    late_ = 0;
     if (spin_until([this] { return state_.load(std::memory_order_acquire) != State::running; })) return;
     std::unique_lock lock(mutex_);
     expected = State::running;
@@ -97,6 +143,8 @@ class alignas(kAlignment) Worker {
 
  private:
   enum class State { idle, asleep, posted, running, awaited };
+
+  static constexpr int kPatience = 3;
 
   // Until there is, or was, a task.
   void sleep() noexcept {
@@ -115,6 +163,9 @@ class alignas(kAlignment) Worker {
 
   std::atomic<State> state_ = State::idle;
   Task task_{};
+  int late_ = 0;  // tasks in a row that it had not begun when the caller was done
+  Place place_;
+  std::thread::native_handle_type handle_{};
   std::mutex mutex_;
   std::condition_variable changed_;
 };
@@ -172,7 +223,7 @@ std::size_t start_workers(std::size_t wanted) noexcept {
     pool->workers.reserve(wanted);
     while (pool->workers.size() < wanted) {
       auto worker = std::make_unique<Worker>();
-      std::thread(&Worker::serve, worker.get()).detach();
+      worker->start();
       pool->workers.push_back(worker.release());
     }
   } catch (const std::exception&) {
