@@ -8,6 +8,17 @@ namespace {
 inline constexpr int kTileRows = 6;
 inline constexpr int kTileVectors = CHAINRULE_REGISTERS == 32 ? 4 : 2;
 
+// Calls work(r, v) for every vector of a tile, without a loop: a loop would take the registers through
+// memory.
+template <int Rows, int Vectors, class Work>
+CHAINRULE_INLINE void for_tile(Work work) {
+#pragma GCC unroll 8
+  for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 8
+    for (int v = 0; v < Vectors; ++v) work(r, v);
+  }
+}
+
 // c[i][j] = start[i * start_row + j] + sum_p a[i * a_row + p * a_step] b[p * b_stride + j], for i < Rows and
 // j < columns; nothing where start is null; and added to c where `accumulate`. b is read in whole vectors, up
 // to a vector less one element beyond its last column.
@@ -15,28 +26,35 @@ template <class T, int Rows, int Vectors>
 void tile(T* c, std::ptrdiff_t c_stride, const T* a, std::ptrdiff_t a_row, std::ptrdiff_t a_step, const T* b,
           std::ptrdiff_t b_stride, const T* start, std::ptrdiff_t start_row, bool accumulate,
           std::size_t depth, std::size_t columns) {
-  const auto read = [columns](const T* row, int v) {
-    return load_most(row + v * kLanes<T>, columns - v * kLanes<T>);
-  };
+  constexpr std::size_t lanes = kLanes<T>;
+  const bool whole = columns == Vectors * lanes;
   Vec<T> sum[Rows][Vectors];
-  for (int r = 0; r < Rows; ++r) {
-    for (int v = 0; v < Vectors; ++v)
-      sum[r][v] = start == nullptr ? Vec<T>{} : read(start + r * start_row, v);
+  if (start == nullptr) {
+    for_tile<Rows, Vectors>([&](int r, int v) { sum[r][v] = Vec<T>{}; });
+  } else if (whole) {
+    for_tile<Rows, Vectors>([&](int r, int v) { sum[r][v] = load(start + r * start_row + v * lanes); });
+  } else {
+    for_tile<Rows, Vectors>(
+        [&](int r, int v) { sum[r][v] = load_most(start + r * start_row + v * lanes, columns - v * lanes); });
   }
   for (std::size_t p = 0; p < depth; ++p, a += a_step, b += b_stride) {
     Vec<T> row[Vectors];
-    for (int v = 0; v < Vectors; ++v) row[v] = load(b + v * kLanes<T>);
+    for (int v = 0; v < Vectors; ++v) row[v] = load(b + v * lanes);
     for (int r = 0; r < Rows; ++r) {
       const Vec<T> factor = broadcast(a[r * a_row]);
       for (int v = 0; v < Vectors; ++v) sum[r][v] = multiply_add(factor, row[v], sum[r][v]);
     }
   }
-  for (int r = 0; r < Rows; ++r) {
-    T* to = c + r * c_stride;
-    for (int v = 0; v < Vectors; ++v) {
-      const Vec<T> value = accumulate ? read(to, v) + sum[r][v] : sum[r][v];
-      store_most(to + v * kLanes<T>, value, columns - v * kLanes<T>);
-    }
+  if (accumulate) {
+    for_tile<Rows, Vectors>([&](int r, int v) {
+      sum[r][v] = load_most(c + r * c_stride + v * lanes, columns - v * lanes) + sum[r][v];
+    });
+  }
+  if (whole) {
+    for_tile<Rows, Vectors>([&](int r, int v) { store(c + r * c_stride + v * lanes, sum[r][v]); });
+  } else {
+    for_tile<Rows, Vectors>(
+        [&](int r, int v) { store_most(c + r * c_stride + v * lanes, sum[r][v], columns - v * lanes); });
   }
 }
 
@@ -100,12 +118,13 @@ void multiply(T* c, std::ptrdiff_t c_stride, const T* a, std::ptrdiff_t a_row, s
               Factor<T> b, const T* start, bool accumulate, std::size_t rows, std::size_t depth,
               std::size_t columns) {
   // The rows of a panel are far apart in a large matrix, on a page each: packed, they stay in cache.
-  // Measured: it pays where b is far larger than the cache and read by many tiles. A sum that is added to c
-  // is taken in one go if it can: blocks would write c, the gradient of a large matrix, again and again.
+  // Measured: it pays where b is far larger than the cache and read by many tiles. A sum over rows is taken
+  // in one go if it can: blocks would write c, the gradient of a large matrix, again and again.
   alignas(64) T packed[kPackedBytes / sizeof(T)];
   constexpr std::size_t most = kPackedBytes / (kPanelColumns<T> * sizeof(T));
   const bool large = depth * columns * sizeof(T) > 4 * 32768 && rows >= 4 * kTileRows;
-  const std::size_t block = accumulate && large ? most : large || b.transposed ? kPanelRows<T> : depth;
+  const bool over_rows = a_row == 1;
+  const std::size_t block = over_rows && large ? most : large || b.transposed ? kPanelRows<T> : depth;
   // Blocks of the sum outermost: their rows of b are neighbours in memory, and the block of a stays in cache.
   for (std::size_t p = 0; p < depth; p += block) {
     const std::size_t deep = depth - p < block ? depth - p : block;
