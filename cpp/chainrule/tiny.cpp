@@ -18,7 +18,7 @@ void copy(Buffer<T>& to, const Buffer<T>& from) {
 
 template <class T>
 bool Tiny<T>::suits(const Net<T>& net) {
-  constexpr std::size_t most_units = 8, most_features = 16;
+  constexpr std::size_t most_units = 32, most_features = 16;
   return net.features() <= most_features &&
          std::ranges::all_of(net.layers(), [](const Layer& layer) { return layer.fan_out <= most_units; });
 }

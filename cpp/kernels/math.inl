@@ -16,6 +16,8 @@ struct Format<float> {
   static constexpr float round = 0x1.8p23f;  // adding it leaves an integer in the lowest bits
   static constexpr float log2e = 0x1.715476p0f, ln2_high = 0x1.62e4p-1f, ln2_low = 0x1.7f7d1cp-20f;
   static constexpr float exp_least = -104.0f, exp_most = 89.0f;  // beyond, the result is 0 or infinity
+  static constexpr Int reciprocal = 0x7ef311c7;
+  static constexpr int reciprocal_steps = 3;
   static constexpr float least_normal = 0x1p-126f, sqrt_half = 0x1.6a09e6p-1f;
   // (e^r - 1 - r) / r^2 for |r| <= ln2 / 2
   static constexpr float exp_tail[] = {0.500000004641f,   0.166666668171f,   0.041666354664f,
@@ -32,6 +34,8 @@ struct Format<double> {
   static constexpr double log2e = 0x1.71547652b82fep0, ln2_high = 0x1.62e42feep-1,
                           ln2_low = 0x1.a39ef35793c76p-33;
   static constexpr double exp_least = -746.0, exp_most = 710.0;
+  static constexpr Int reciprocal = 0x7fde623822fc16e6;
+  static constexpr int reciprocal_steps = 4;
   static constexpr double least_normal = 0x1p-1022, sqrt_half = 0x1.6a09e667f3bcdp-1;
   static constexpr double exp_tail[] = {
       0.499999999999999999858,      0.1666666666666667659919,      0.04166666666666670134587,
@@ -56,6 +60,24 @@ CHAINRULE_INLINE Vec<T> select(IntVec<T> mask, Vec<T> a, Vec<T> b) {
   return (Vec<T>)((mask & (IntVec<T>)a) | (~mask & (IntVec<T>)b));
 }
 
+template <class T, std::size_t... Lane>
+inline IntVec<T> numbers_of_lanes(Indices<Lane...>) {
+  return IntVec<T>{static_cast<typename Format<T>::Int>(Lane)...};
+}
+
+// Set in the first `count` lanes.
+template <class T>
+inline IntVec<T> first_lanes(std::size_t count) {
+  return numbers_of_lanes<T>(LaneIndices<T>{}) < static_cast<typename Format<T>::Int>(count);
+}
+
+template <class T>
+inline bool any(IntVec<T> mask) {
+  typename Format<T>::Int bits = 0;
+  for (std::size_t k = 0; k < kLanes<T>; ++k) bits |= mask[k];
+  return bits != 0;
+}
+
 template <class T>
 CHAINRULE_INLINE Vec<T> magnitude(Vec<T> x) {
   return (Vec<T>)((IntVec<T>)x & ~(IntVec<T>)broadcast<T>(T(-0.0)));
@@ -78,6 +100,17 @@ CHAINRULE_INLINE Vec<T> polynomial(const T (&c)[Count], Vec<T> x) {
     sum = multiply_add(sum, x2, multiply_add(broadcast(c[i + 1]), x, broadcast(c[i])));
   }
   return sum;
+}
+
+// 1 / x to 2 ulp for positive normal x: the exponent's sign is turned in the bits, which is right to 0.0505,
+// and the error e is taken out by (1 + e) (1 + e^2) (1 + e^4) ...
+template <class T>
+CHAINRULE_INLINE Vec<T> reciprocal(Vec<T> x) {
+  using F = Format<T>;
+  Vec<T> y = (Vec<T>)(F::reciprocal - (IntVec<T>)x);
+  Vec<T> e = multiply_add(-x, y, broadcast(T(1)));
+  for (int i = 0; i < F::reciprocal_steps; ++i, e *= e) y = multiply_add(y, e, y);
+  return y;
 }
 
 // e^x = 2^n (1 + q), |q| < 0.42: where x is within exp_least and exp_most, or NaN; q is 0 where x < `least`.

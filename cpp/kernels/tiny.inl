@@ -48,11 +48,6 @@ inline void weighted_sums(T* h, const T* a, std::size_t stride, const T* w, std:
   }
 }
 
-template <class T, std::size_t... Lane>
-inline Vec<T> lane_numbers(Indices<Lane...>) {
-  return Vec<T>{static_cast<T>(Lane)...};
-}
-
 // One minibatch: `vectors` vectors of rows in planes of `net.stride` elements a unit.
 template <class T>
 class TinyPass {
@@ -126,25 +121,57 @@ class TinyPass {
   // Fills the gradients, or adds to them: for each parameter, the products of the rows of two planes.
   void gradients(bool accumulate) {
     for (std::size_t p = 0; p < net_.size; p += kLanes<T>) {
+      const std::size_t count = net_.size - p < kLanes<T> ? net_.size - p : kLanes<T>;
+      const TinyFactors<T>&first = net_.factors[p], &last = net_.factors[p + count - 1];
       Vec<T> products[kLanes<T>];
-      for (std::size_t k = 0; k < kLanes<T>; ++k) {
-        products[k] = Vec<T>{};
-        if (p + k >= net_.size) continue;
-        const TinyFactors<T>& factors = net_.factors[p + k];
-        Vec<T> parts[kParts] = {};
-        for (std::size_t v = 0; v < vectors_; ++v) {
-          Vec<T>& part = parts[v % kParts];
-          part = multiply_add(load(factors.activations + v * kLanes<T>), load(factors.deltas + v * kLanes<T>),
-                              part);
+      // Often a vector's parameters share a row of one plane, and have neighbouring rows of the other.
+      if (count == kLanes<T> && first.activations == last.activations && is_row(last.deltas, first.deltas)) {
+        products_of_neighbours(products, first.activations, first.deltas);
+      } else if (count == kLanes<T> && first.deltas == last.deltas &&
+                 is_row(last.activations, first.activations)) {
+        products_of_neighbours(products, first.deltas, first.activations);
+      } else {
+        for (std::size_t k = 0; k < kLanes<T>; ++k) {
+          products[k] = k < count ? products_of(net_.factors[p + k]) : Vec<T>{};
         }
-        products[k] = sum_of_parts<T>(parts);
       }
       const Vec<T> before = accumulate ? load(net_.gradients + p) : Vec<T>{};
-      store_most(net_.gradients + p, before + sums_of_lanes<T>(products), net_.size - p);
+      store_most(net_.gradients + p, before + sums_of_lanes<T>(products), count);
     }
   }
 
  private:
+  // Whether `last` is as many rows after `first` as a vector has lanes, less one.
+  bool is_row(const T* last, const T* first) const {
+    return last == first + static_cast<std::ptrdiff_t>((kLanes<T> - 1) * net_.stride);
+  }
+
+  void products_of_neighbours(Vec<T> (&products)[kLanes<T>], const T* shared, const T* rows) const {
+    Vec<T> parts[kLanes<T>][kParts] = {};
+    for (std::size_t v = 0; v < vectors_; v += kParts) {
+      for (std::size_t part = 0; part < kParts; ++part) {
+        const std::size_t from = (v + part) * kLanes<T>;
+        const Vec<T> factor = load(shared + from);
+        const T* row = rows + from;
+#pragma GCC unroll 16
+        for (std::size_t k = 0; k < kLanes<T>; ++k, row += net_.stride) {
+          parts[k][part] = multiply_add(factor, load(row), parts[k][part]);
+        }
+      }
+    }
+    for (std::size_t k = 0; k < kLanes<T>; ++k) products[k] = sum_of_parts<T>(parts[k]);
+  }
+
+  Vec<T> products_of(const TinyFactors<T>& factors) const {
+    Vec<T> parts[kParts] = {};
+    for (std::size_t v = 0; v < vectors_; ++v) {
+      const std::size_t from = v * kLanes<T>;
+      parts[v % kParts] =
+          multiply_add(load(factors.activations + from), load(factors.deltas + from), parts[v % kParts]);
+    }
+    return sum_of_parts<T>(parts);
+  }
+
   void sums(T* h, const T* a, const T* w, std::size_t unit_step, std::size_t input_step, const T* bias,
             std::size_t inputs, std::size_t units) {
     std::size_t v = 0;
@@ -179,7 +206,7 @@ class TinyPass {
   Vec<T> weights(std::size_t row) const {
     const std::size_t left = rows_ > row ? rows_ - row : 0;
     if (targets_.weights != nullptr) return load_most(targets_.weights + row, left);
-    return select<T>(lane_numbers<T>(LaneIndices<T>{}) < static_cast<T>(left), broadcast(T(1)), Vec<T>{});
+    return select<T>(first_lanes<T>(left), broadcast(T(1)), Vec<T>{});
   }
 
   const TinyNet<T>& net_;

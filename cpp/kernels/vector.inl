@@ -83,7 +83,7 @@ inline T multiply_add(T a, T b, T c) {
 #endif
 }
 
-// Multiply-add; the larger and the smaller of two numbers, b where one is NaN; part of a vector.
+// Multiply-add; the larger and the smaller of two numbers, b where one is NaN; square root; part of a vector.
 #if defined(__AVX512F__)
 
 inline Vec<float> multiply_add(Vec<float> a, Vec<float> b, Vec<float> c) { return _mm512_fmadd_ps(a, b, c); }
@@ -95,6 +95,8 @@ inline Vec<float> larger(Vec<float> a, Vec<float> b) { return _mm512_maskz_max_p
 inline Vec<double> larger(Vec<double> a, Vec<double> b) { return _mm512_maskz_max_pd(0xff, a, b); }
 inline Vec<float> smaller(Vec<float> a, Vec<float> b) { return _mm512_maskz_min_ps(0xffff, a, b); }
 inline Vec<double> smaller(Vec<double> a, Vec<double> b) { return _mm512_maskz_min_pd(0xff, a, b); }
+inline Vec<float> square_root(Vec<float> x) { return _mm512_maskz_sqrt_ps(0xffff, x); }
+inline Vec<double> square_root(Vec<double> x) { return _mm512_maskz_sqrt_pd(0xff, x); }
 // x * 2^n
 inline Vec<float> scale(Vec<float> x, Vec<float> n) { return _mm512_maskz_scalef_ps(0xffff, x, n); }
 inline Vec<double> scale(Vec<double> x, Vec<double> n) { return _mm512_maskz_scalef_pd(0xff, x, n); }
@@ -130,6 +132,8 @@ inline Vec<float> larger(Vec<float> a, Vec<float> b) { return _mm256_max_ps(a, b
 inline Vec<double> larger(Vec<double> a, Vec<double> b) { return _mm256_max_pd(a, b); }
 inline Vec<float> smaller(Vec<float> a, Vec<float> b) { return _mm256_min_ps(a, b); }
 inline Vec<double> smaller(Vec<double> a, Vec<double> b) { return _mm256_min_pd(a, b); }
+inline Vec<float> square_root(Vec<float> x) { return _mm256_sqrt_ps(x); }
+inline Vec<double> square_root(Vec<double> x) { return _mm256_sqrt_pd(x); }
 inline __m256i first32(std::size_t count) {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)),
                             _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
@@ -156,9 +160,13 @@ inline void store_first(double* to, Vec<double> v, std::size_t count) {
 #if defined(__aarch64__)
 inline Vec<float> multiply_add(Vec<float> a, Vec<float> b, Vec<float> c) { return vfmaq_f32(c, a, b); }
 inline Vec<double> multiply_add(Vec<double> a, Vec<double> b, Vec<double> c) { return vfmaq_f64(c, a, b); }
+inline Vec<float> square_root(Vec<float> x) { return vsqrtq_f32(x); }
+inline Vec<double> square_root(Vec<double> x) { return vsqrtq_f64(x); }
 #else
 inline Vec<float> multiply_add(Vec<float> a, Vec<float> b, Vec<float> c) { return a * b + c; }
 inline Vec<double> multiply_add(Vec<double> a, Vec<double> b, Vec<double> c) { return a * b + c; }
+inline Vec<float> square_root(Vec<float> x) { return _mm_sqrt_ps(x); }
+inline Vec<double> square_root(Vec<double> x) { return _mm_sqrt_pd(x); }
 #endif
 template <class V>
 inline V larger(V a, V b) {

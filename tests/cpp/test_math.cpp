@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <string>
 #include <vector>
 
 #include "chainrule/dispatch.hpp"
@@ -87,7 +88,9 @@ int main(int count, char** words) {
   using namespace chainrule;
   const std::uint32_t stride =
       count > 1 ? static_cast<std::uint32_t>(std::strtoul(words[1], nullptr, 10)) : 1009;
+  const std::string only = count > 2 ? words[2] : "";
   for (const KernelSet* set : runnable_kernel_sets()) {
+    if (!only.empty() && only != set->isa) continue;
     for (const auto& function : kCases<float, double>) test_function(set->isa, set->f32, function, stride);
     const std::uint64_t wide_stride = 0xffffffffffffffff / 1000000 | 1;
     for (const auto& function : kCases<double, long double>)
