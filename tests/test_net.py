@@ -236,7 +236,7 @@ def test_repr_rebuilds_the_net():
 @pytest.mark.parametrize("weighted", [True, False])
 def test_the_ways_to_take_a_step_agree_bit_for_bit(dtype, output, loss, reduction, weighted):
     def build():
-        return Net([3, 9, 2], output=output, loss=loss, reduction=reduction, dtype=dtype, seed=3)
+        return Net([17, 9, 2], output=output, loss=loss, reduction=reduction, dtype=dtype, seed=3)
 
     apart, together, fitted = build(), build(), build()
     X, Y, weights = draw(apart, 300)

@@ -11,10 +11,12 @@
 
 namespace chainrule {
 
-// For its lifetime, on its thread.
+// Switched on, or off, for its lifetime, on its thread.
 class FlushDenormals {
  public:
-  explicit FlushDenormals(bool on = true) : before_(mode()) { set_mode(on ? before_ | kFlush : before_); }
+  explicit FlushDenormals(bool on = true) : before_(mode()) {
+    set_mode(on ? before_ | kFlush : before_ & ~kFlush);
+  }
   ~FlushDenormals() { set_mode(before_); }
   FlushDenormals(const FlushDenormals&) = delete;
   FlushDenormals& operator=(const FlushDenormals&) = delete;

@@ -9,9 +9,8 @@ LossSum evaluate(const Net<T>& net, const Dataset& data, Workspace<T>& space, Bl
   LossSum sum{0, reader.weight_sum(data, all)};
   for_each_chunk(all, [&](const Batch& chunk) {
     const Block<T> block = reader.read(data, chunk);
-    forward(space, net, block, false);
+    forward(space, net, block, false, 0, interrupt);
     sum.loss += loss(space, net, block);
-    interrupt.check(net.forward_operations(block.rows));
   });
   return sum;
 }

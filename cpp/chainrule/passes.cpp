@@ -36,25 +36,48 @@ constexpr std::size_t kColumns = 64;
 // Rows that it takes: a multiple of the height of a tile.
 constexpr std::size_t kRows = 24;
 
+// A product of the largest nets takes longer than a user who pressed Ctrl-C waits: it is done in pieces, with
+// a look between them.
+constexpr double kPiece = 1e9;
+
+// split, in such pieces. Throws Interrupted.
+template <class Work>
+void split_long(std::size_t threads, double operations, std::size_t size, std::size_t grain,
+                Interrupt& interrupt, Work work) {
+  const std::size_t grains = (size + grain - 1) / grain;
+  const std::size_t pieces =
+      std::clamp<std::size_t>(static_cast<std::size_t>(operations / kPiece), 1, grains);
+  for (std::size_t piece = 0; piece < pieces; ++piece) {
+    const std::size_t first = grains * piece / pieces * grain;
+    const std::size_t last = std::min(size, grains * (piece + 1) / pieces * grain);
+    split(threads, operations / static_cast<double>(pieces), last - first, grain,
+          [&](Range range) { work(Range{first + range.first, range.count}); });
+    interrupt.check(operations / static_cast<double>(pieces));
+  }
+}
+
 // Calls work(rows, columns) for parts of a product of that many rows and columns. Columns are shared where
 // there are enough, for then no two threads read the same weights.
 template <class Work>
-void split_product(std::size_t threads, double operations, std::size_t rows, std::size_t columns, Work work) {
+void split_product(std::size_t threads, double operations, std::size_t rows, std::size_t columns,
+                   Interrupt& interrupt, Work work) {
   if (columns >= 2 * kColumns || rows <= kRows) {
-    split(threads, operations, columns, kColumns, [&](Range range) { work(Range{0, rows}, range); });
+    split_long(threads, operations, columns, kColumns, interrupt,
+               [&](Range range) { work(Range{0, rows}, range); });
   } else {
-    split(threads, operations, rows, kRows, [&](Range range) { work(range, Range{0, columns}); });
+    split_long(threads, operations, rows, kRows, interrupt,
+               [&](Range range) { work(range, Range{0, columns}); });
   }
 }
 
 // a = activation(h), h = x W + b, for all rows; h alone where `activate` is false.
 template <class T>
 void layer_forward(const Net<T>& net, const Layer& layer, Plane<T> h, Plane<T> a, Plane<const T> x,
-                   std::size_t rows, bool activate, std::size_t threads) {
+                   std::size_t rows, bool activate, std::size_t threads, Interrupt& interrupt) {
   const Kernels<T>& kernel = kernels<T>();
   // A softmax takes whole rows.
   const bool apart = layer.activation == Activation::softmax && activate;
-  split_product(threads, net.operations(layer, rows), rows, layer.fan_out, [&](Range r, Range c) {
+  split_product(threads, net.operations(layer, rows), rows, layer.fan_out, interrupt, [&](Range r, Range c) {
     const Plane<T> to = h.from_row(r.first);
     const T* bias = net.biases(layer);
     kernel.affine(to.data + c.first, to.stride, x.from_row(r.first).data, x.stride,
@@ -70,13 +93,14 @@ void layer_forward(const Net<T>& net, const Layer& layer, Plane<T> h, Plane<T> a
 }  // namespace
 
 template <class T>
-void forward(Workspace<T>& space, const Net<T>& net, const Block<T>& block, bool outputs, std::size_t first) {
+void forward(Workspace<T>& space, const Net<T>& net, const Block<T>& block, bool outputs, std::size_t first,
+             Interrupt& interrupt) {
   Plane<const T> x{block.x, block.x_stride};
   for (std::size_t l = 0; l < net.layers().size(); ++l) {
     const bool last = l + 1 == net.layers().size();
     const Plane<T> a = space.activations(l).from_row(first);
     const Plane<T> h = last ? space.logits().from_row(first) : a;
-    layer_forward(net, net.layers()[l], h, a, x, block.rows, !last || outputs, space.threads());
+    layer_forward(net, net.layers()[l], h, a, x, block.rows, !last || outputs, space.threads(), interrupt);
     x = {a.data, a.stride};
   }
 }
@@ -119,9 +143,9 @@ namespace {
 // of a line of the cache, so that none writes where another does.
 template <class T>
 void layer_gradients(Net<T>& net, const Layer& layer, Plane<const T> x, Plane<T> delta, std::size_t rows,
-                     bool accumulate, std::size_t threads) {
+                     bool accumulate, std::size_t threads, Interrupt& interrupt) {
   constexpr std::size_t inputs = 2 * kRows;
-  split(threads, net.operations(layer, rows), layer.fan_in, inputs, [&](Range range) {
+  split_long(threads, net.operations(layer, rows), layer.fan_in, inputs, interrupt, [&](Range range) {
     T* bias = range.first == 0 ? net.bias_gradients(layer) : nullptr;
     kernels<T>().backward_weights(net.weight_gradients(layer) + range.first * layer.fan_out, bias,
                                   x.data + range.first, x.stride, delta.data, delta.stride, rows, range.count,
@@ -132,9 +156,9 @@ void layer_gradients(Net<T>& net, const Layer& layer, Plane<const T> x, Plane<T>
 // The deltas of the layer below, whose activations are a.
 template <class T>
 void layer_backward(const Net<T>& net, const Layer& layer, Activation activation, Plane<T> below, Plane<T> a,
-                    Plane<T> delta, std::size_t rows, std::size_t threads) {
+                    Plane<T> delta, std::size_t rows, std::size_t threads, Interrupt& interrupt) {
   const Kernels<T>& kernel = kernels<T>();
-  split_product(threads, net.operations(layer, rows), rows, layer.fan_in, [&](Range r, Range c) {
+  split_product(threads, net.operations(layer, rows), rows, layer.fan_in, interrupt, [&](Range r, Range c) {
     T* to = below.from_row(r.first).data + c.first;
     kernel.backward_input(to, below.stride, delta.from_row(r.first).data, delta.stride,
                           net.weights(layer) + c.first * layer.fan_out, r.count, c.count, layer.fan_out);
@@ -147,7 +171,7 @@ void layer_backward(const Net<T>& net, const Layer& layer, Activation activation
 
 template <class T>
 double backward(Workspace<T>& space, Net<T>& net, const Block<T>& block, double scale, bool accumulate,
-                std::size_t first) {
+                std::size_t first, Interrupt& interrupt) {
   const double total = output_loss(space, net, block, scale, first, true);
   for (std::size_t l = net.layers().size(); l-- > 0;) {
     const Layer& layer = net.layers()[l];
@@ -155,10 +179,10 @@ double backward(Workspace<T>& space, Net<T>& net, const Block<T>& block, double 
     const Plane<T> below = l == 0 ? Plane<T>{} : space.activations(l - 1).from_row(first);
     const Plane<const T> x =
         l == 0 ? Plane<const T>{block.x, block.x_stride} : Plane<const T>{below.data, below.stride};
-    layer_gradients(net, layer, x, delta, block.rows, accumulate, space.threads());
+    layer_gradients(net, layer, x, delta, block.rows, accumulate, space.threads(), interrupt);
     if (l == 0) break;
     layer_backward(net, layer, net.layers()[l - 1].activation, space.deltas(l - 1).from_row(first), below,
-                   delta, block.rows, space.threads());
+                   delta, block.rows, space.threads(), interrupt);
   }
   return total;
 }
@@ -175,13 +199,14 @@ void predict_chunk(T* y, std::ptrdiff_t y_stride, const Net<T>& net, const Rows&
   for (Buffer<T>& buffer : hidden) buffer.reserve(chunk.count * widest);
   const Block<T> block = reader.read(x, chunk);
   Plane<const T> a{block.x, block.x_stride};
+  Interrupt never;
   for (std::size_t l = 0; l < net.layers().size(); ++l) {
     const Layer& layer = net.layers()[l];
     const bool last = l + 1 == net.layers().size();
     const Plane<T> h =
         last ? Plane<T>{y, y_stride}.from_row(chunk.first)
              : Plane<T>{hidden[l % 2].data(), static_cast<std::ptrdiff_t>(row_stride<T>(layer.fan_out))};
-    layer_forward(net, layer, h, h, a, block.rows, true, 1);
+    layer_forward(net, layer, h, h, a, block.rows, true, 1, never);
     a = {h.data, h.stride};
   }
 }
@@ -196,13 +221,13 @@ void predict(T* y, std::ptrdiff_t y_stride, const Net<T>& net, const Rows& x, st
   });
 }
 
-#define CHAINRULE_INSTANTIATE(T)                                                                   \
-  template class Workspace<T>;                                                                     \
-  template void forward(Workspace<T>&, const Net<T>&, const Block<T>&, bool, std::size_t);         \
-  template void preactivations(Workspace<T>&, const Workspace<T>&, const Net<T>&, const Block<T>&, \
-                               std::size_t);                                                       \
-  template double loss(const Workspace<T>&, const Net<T>&, const Block<T>&, std::size_t);          \
-  template double backward(Workspace<T>&, Net<T>&, const Block<T>&, double, bool, std::size_t);    \
+#define CHAINRULE_INSTANTIATE(T)                                                                            \
+  template class Workspace<T>;                                                                              \
+  template void forward(Workspace<T>&, const Net<T>&, const Block<T>&, bool, std::size_t, Interrupt&);      \
+  template void preactivations(Workspace<T>&, const Workspace<T>&, const Net<T>&, const Block<T>&,          \
+                               std::size_t);                                                                \
+  template double loss(const Workspace<T>&, const Net<T>&, const Block<T>&, std::size_t);                   \
+  template double backward(Workspace<T>&, Net<T>&, const Block<T>&, double, bool, std::size_t, Interrupt&); \
   template void predict(T*, std::ptrdiff_t, const Net<T>&, const Rows&, std::size_t);
 CHAINRULE_INSTANTIATE(float)
 CHAINRULE_INSTANTIATE(double)

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "chainrule/dataset.hpp"
+#include "chainrule/interrupt.hpp"
 #include "chainrule/net.hpp"
 
 namespace chainrule {
@@ -46,10 +47,10 @@ class Workspace {
 };
 
 // Fills the activations and logits of the workspace from row `first` on. The loss takes the logits: only
-// where `outputs` are wanted is the output layer's activation computed here.
+// where `outputs` are wanted is the output layer's activation computed here. Throws Interrupted.
 template <class T>
-void forward(Workspace<T>& space, const Net<T>& net, const Block<T>& block, bool outputs,
-             std::size_t first = 0);
+void forward(Workspace<T>& space, const Net<T>& net, const Block<T>& block, bool outputs, std::size_t first,
+             Interrupt& interrupt);
 
 // Fills the activations of `into` with the preactivations behind those of `space`, which keeps hidden
 // activations only: they are computed again.
@@ -62,10 +63,10 @@ template <class T>
 double loss(const Workspace<T>& space, const Net<T>& net, const Block<T>& block, std::size_t first = 0);
 
 // The same sum; fills the deltas and the net's gradients, those of scale * weight_i * loss_i, or adds to
-// them.
+// them. Throws Interrupted.
 template <class T>
 double backward(Workspace<T>& space, Net<T>& net, const Block<T>& block, double scale, bool accumulate,
-                std::size_t first = 0);
+                std::size_t first, Interrupt& interrupt);
 
 // Writes net(x) to y (rows, outputs); keeps nothing.
 template <class T>

@@ -13,8 +13,8 @@ namespace chainrule {
 template <class T>
 class Tiny {
  public:
-  // Whether lanes of rows pay: where rows of weights would leave most lanes empty.
-  static bool suits(const Net<T>& net);
+  // Whether lanes of rows pay: where rows of weights would leave most lanes empty, and minibatches would not.
+  static bool suits(const Net<T>& net, std::size_t batch_size);
 
   Tiny(Net<T>& net, std::size_t rows);
   Tiny(const Tiny&) = delete;

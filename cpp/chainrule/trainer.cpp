@@ -21,10 +21,14 @@ void make_room(std::vector<double>& losses, std::size_t epochs) {
 }  // namespace
 
 template <class T>
-Stepper<T>::Stepper(Net<T>& net, std::size_t rows, std::size_t threads, Order order, Interrupt interrupt)
+Stepper<T>::Stepper(Net<T>& net, std::size_t rows, std::size_t threads, Interrupt interrupt)
     : net_(net), space_(net, std::min(rows, kChunkRows)), interrupt_(std::move(interrupt)) {
   space_.use_threads(threads);
-  if (order == Order::tiny && Tiny<T>::suits(net)) tiny_.emplace(net, std::min(rows, kChunkRows));
+}
+
+template <class T>
+void Stepper<T>::put_rows_in_lanes(std::size_t batch_size) {
+  if (Tiny<T>::suits(net_, batch_size)) tiny_.emplace(net_, std::min(batch_size, kChunkRows));
 }
 
 template <class T>
@@ -34,7 +38,6 @@ LossSum Stepper<T>::gradient(const Dataset& data, const Batch& batch) {
   for_each_chunk(batch, [&](const Batch& chunk) {
     const Block<T> block = reader_.read(data, chunk);
     sum.loss += gradient(block, scale, chunk.first != batch.first);
-    interrupt_.check(3 * net_.forward_operations(block.rows));
   });
   return sum;
 }
@@ -42,9 +45,12 @@ LossSum Stepper<T>::gradient(const Dataset& data, const Batch& batch) {
 template <class T>
 double Stepper<T>::gradient(const Block<T>& block, double scale, bool accumulate) {
   const FlushDenormals flush;
-  if (tiny_) return tiny_->gradient(block, scale, accumulate);
-  forward(space_, net_, block, false);
-  return backward(space_, net_, block, scale, accumulate);
+  if (tiny_) {
+    interrupt_.check(3 * net_.forward_operations(block.rows));
+    return tiny_->gradient(block, scale, accumulate);
+  }
+  forward(space_, net_, block, false, 0, interrupt_);
+  return backward(space_, net_, block, scale, accumulate, 0, interrupt_);
 }
 
 template <class T>
@@ -84,10 +90,11 @@ Trainer<T>::Trainer(Net<T>& net, OptimizerState<T>& state, const Dataset& traini
       validation_(validation),
       options_(options),
       stepper_(net, std::max(options.batch_size, validation ? validation->x.rows : 0), options.threads,
-               Order::tiny, Interrupt(interrupted)) {
+               Interrupt(interrupted)) {
   options_.batch_size = std::min(options.batch_size, training.x.rows);
   // One batch of all the rows needs no order, and is read in place.
   options_.shuffle = options.shuffle && options_.batch_size < training.x.rows;
+  stepper_.put_rows_in_lanes(options_.batch_size);
 }
 
 template <class T>

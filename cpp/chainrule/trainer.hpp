@@ -13,17 +13,16 @@
 
 namespace chainrule {
 
-// How the sums of a minibatch are taken. `tiny`, with rows in the lanes of vectors where that suits the net,
-// is fastest; `layered` gives the very bits of separate forward and backward passes.
-enum class Order { layered, tiny };
-
 // One minibatch step: gradient in chunks, penalty, update.
 template <class T>
 class Stepper {
  public:
   // For batches, and data sets to evaluate, of up to `rows` rows.
-  Stepper(Net<T>& net, std::size_t rows, std::size_t threads = 1, Order order = Order::layered,
-          Interrupt interrupt = {});
+  Stepper(Net<T>& net, std::size_t rows, std::size_t threads = 1, Interrupt interrupt = {});
+
+  // From here on, rows go in the lanes of vectors, if that suits the net and minibatches of that size.
+  // Faster, but sums are taken in another order than by separate forward and backward passes.
+  void put_rows_in_lanes(std::size_t batch_size);
 
   // Fills the net's gradients from the batch, and returns the sum of its losses. Throws Interrupted.
   LossSum gradient(const Dataset& data, const Batch& batch);

@@ -48,6 +48,20 @@ inline void weighted_sums(T* h, const T* a, std::size_t stride, const T* w, std:
   }
 }
 
+// Sums over rows, in 64 bytes of lanes.
+template <class T>
+struct LaneSums {
+  Vec<T> part[kParts] = {};
+
+  double sum() const {
+    double sum = 0;
+    for (std::size_t p = 0; p < kParts; ++p) {
+      for (std::size_t k = 0; k < kLanes<T>; ++k) sum += static_cast<double>(part[p][k]);
+    }
+    return sum;
+  }
+};
+
 // One minibatch: `vectors` vectors of rows in planes of `net.stride` elements a unit.
 template <class T>
 class TinyPass {
@@ -84,11 +98,10 @@ class TinyPass {
   }
 
   // The last layer's activations are its logits: the loss takes its output activation itself.
-  Vec<T> loss(double scale) {
+  void loss(double scale, LaneSums<T>& total) {
     const T factor = static_cast<T>(scale);
     const Layer& layer = net_.layers[net_.depth - 1];
     const TinyPlanes<T>& planes = net_.planes[net_.depth - 1];
-    Vec<T> total{};
     for (std::size_t v = 0; v < vectors_ * kLanes<T>; v += kLanes<T>) {
       const Vec<T> weights = this->weights(v);
       const LossLanes<T> rows{planes.activations + v,
@@ -100,9 +113,9 @@ class TinyPass {
                               net_.stride,
                               layer.fan_out};
       // rows beyond the last hold what was there before: no weight, but perhaps not finite
-      total += select<T>(weights == 0, Vec<T>{}, weights * loss_lanes(net_.loss, layer.activation, rows));
+      total.part[v / kLanes<T> % kParts] +=
+          select<T>(weights == 0, Vec<T>{}, weights * loss_lanes(net_.loss, layer.activation, rows));
     }
-    return total;
   }
 
   void backward() {
@@ -216,20 +229,14 @@ class TinyPass {
 };
 
 template <class T>
-inline double sum_of(Vec<T> x) {
-  double sum = 0;
-  for (std::size_t k = 0; k < kLanes<T>; ++k) sum += static_cast<double>(x[k]);
-  return sum;
-}
-
-template <class T>
 double tiny_gradient(const TinyNet<T>& net, const Block<T>& block, double scale, bool accumulate) {
   TinyPass<T> pass(net, block, 0, block.rows);
   pass.forward();
-  const Vec<T> losses = pass.loss(scale);
+  LaneSums<T> losses;
+  pass.loss(scale, losses);
   pass.backward();
   pass.gradients(accumulate);
-  return sum_of<T>(losses);
+  return losses.sum();
 }
 
 template <class T>
@@ -239,19 +246,19 @@ bool tiny_train(const TinyNet<T>& net, const Block<T>& block, std::size_t batch_
     loss = static_cast<double>(online_train(net, block, step.optimizer.lr)[0]);
     return loss - loss == 0 && all_finite(net.parameters, net.size);
   }
-  Vec<T> losses{};
+  LaneSums<T> losses;
   for (std::size_t first = 0; first < block.rows; first += batch_size) {
     const std::size_t left = block.rows - first;
     TinyPass<T> pass(net, block, first, left < batch_size ? left : batch_size);
     pass.forward();
-    losses += pass.loss(gradient_scale(net.reduction, pass.weight_sum()));
+    pass.loss(gradient_scale(net.reduction, pass.weight_sum()), losses);
     pass.backward();
     pass.gradients(false);
     if (l2 != 0) add_penalty(net.gradients, net.parameters, l2, net.weight_count);
     ++step.t;
     if (!update(net.parameters, net.gradients, step, net.size)) return false;
   }
-  loss = sum_of<T>(losses);
+  loss = losses.sum();
   return loss - loss == 0 && all_finite(net.parameters, net.size);
 }
 

@@ -12,6 +12,7 @@
 
 #include "arrays.hpp"
 #include "bindings.hpp"
+#include "chainrule/denormals.hpp"
 #include "chainrule/split.hpp"
 #include "chainrule/trainer.hpp"
 #include "names.hpp"
@@ -81,8 +82,9 @@ class NetCore {
       py::gil_scoped_release release;
       if (space_.rows() < rows) space_ = Workspace<T>(net_, rows);
       space_.use_threads(threads);
+      Interrupt never;
       for_each_chunk({0, rows}, [&](const Batch& chunk) {
-        chainrule::forward(space_, net_, reader_.read(input.rows, chunk), true, chunk.first);
+        chainrule::forward(space_, net_, reader_.read(input.rows, chunk), true, chunk.first, never);
       });
       copy_rows(to, space_.activations(net_.layers().size() - 1), rows, net_.outputs());
     }
@@ -101,9 +103,10 @@ class NetCore {
     const Batch all{0, data.x.rows};
     LossSum sum{0, reader_.weight_sum(data, all)};
     const double scale = gradient_scale(net_.reduction(), sum.weight);
+    Interrupt never;
     for_each_chunk(all, [&](const Batch& chunk) {
-      sum.loss +=
-          chainrule::backward(space_, net_, reader_.read(data, chunk), scale, chunk.first > 0, chunk.first);
+      sum.loss += chainrule::backward(space_, net_, reader_.read(data, chunk), scale, chunk.first > 0,
+                                      chunk.first, never);
     });
     return sum.reduced(net_.reduction());
   }
@@ -214,6 +217,7 @@ class Fit {
       validation_data = validation_->dataset();
     }
     trainer_.emplace(core.net(), core.optimizer_state(), training_.dataset(), validation_data, options, [] {
+      const FlushDenormals off(false);  // a signal's handler is anyone's Python
       py::gil_scoped_acquire acquire;
       return PyErr_CheckSignals() != 0;
     });
