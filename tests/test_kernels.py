@@ -94,7 +94,17 @@ def check_fits():
 
 def check_tiny_fits():
     """Nets of a few units: rows in the lanes of vectors, and one row a step."""
-    shapes = [[3, 4, 1], [1, 1], [16, 8, 7, 2], [5, 3], [2, 6, 5, 4, 3], [4, 8, 8, 8, 8, 3], [7, 1, 8], [9, 32, 17, 3], [2, 20, 1]]
+    shapes = [
+        [3, 4, 1],
+        [1, 1],
+        [16, 8, 7, 2],
+        [5, 3],
+        [2, 6, 5, 4, 3],
+        [4, 8, 8, 8, 8, 3],
+        [7, 1, 8],
+        [9, 32, 17, 3],
+        [2, 20, 1],
+    ]
     rules = [SGD(lr=2e-3), "adam", SGD(lr=2e-3, momentum=0.9)]
     cases = itertools.product(shapes, (1, 2, 16, 33, 300), itertools.product(HIDDEN_ACTIVATIONS, OUTPUTS_AND_LOSSES))
     for number, (sizes, batch_size, (hidden, (output, loss))) in enumerate(itertools.islice(cases, 0, None, 3)):

@@ -1,4 +1,4 @@
-"""The same bits for any number of threads: after fits, steps and predictions, of nets of every size."""
+"""The same bits for any number of threads, and of lanes: after fits, steps and predictions, of nets of every size."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+import chainrule
 from helpers import run_python
 
 #: Around the ranges that threads share: lines of the cache, panels of 64 columns, chunks of 256 rows.
@@ -16,6 +17,9 @@ SHAPES = [
     ([100, 257, 129, 33], 300, 640),
     ([784, 256, 128, 10], 128, 256),
     ([7, 700, 1], 96, 200),
+    ([3, 4, 1], 1, 50),
+    ([8, 32, 1], 33, 100),
+    ([5, 8, 7, 3], 300, 500),
 ]
 
 SCRIPT = """
@@ -47,3 +51,12 @@ def test_results_have_the_bits_of_one_thread(threads):
     one, several = (json.loads(run_python(SCRIPT, json.dumps(SHAPES), count).stdout) for count in (1, threads))
     assert (one[1], several[1]) == (1, threads)
     assert one[0] == several[0]
+
+
+def test_results_have_the_same_bits_on_v3_and_v4():
+    """v2 has no fused multiply-add, and differs."""
+    isas = {"x86-64-v3", "x86-64-v4"}
+    if not isas <= set(chainrule.build_info()["available_isas"]):
+        pytest.skip("this processor has but one of them")
+    digests = [run_python(SCRIPT, json.dumps(SHAPES), 1, CHAINRULE_ISA=isa).stdout for isa in sorted(isas)]
+    assert digests[0] == digests[1]
