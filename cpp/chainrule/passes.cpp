@@ -190,7 +190,8 @@ double backward(Workspace<T>& space, Net<T>& net, const Block<T>& block, double 
 namespace {
 
 template <class T>
-void predict_chunk(T* y, std::ptrdiff_t y_stride, const Net<T>& net, const Rows& x, const Batch& chunk) {
+void predict_chunk(T* y, std::ptrdiff_t y_stride, const Net<T>& net, const Rows& x, const Batch& chunk,
+                   std::size_t threads) {
   // Kept by each thread, so that predicting one row allocates nothing.
   thread_local BlockReader<T> reader;
   thread_local Buffer<T> hidden[2];
@@ -206,7 +207,7 @@ void predict_chunk(T* y, std::ptrdiff_t y_stride, const Net<T>& net, const Rows&
     const Plane<T> h =
         last ? Plane<T>{y, y_stride}.from_row(chunk.first)
              : Plane<T>{hidden[l % 2].data(), static_cast<std::ptrdiff_t>(row_stride<T>(layer.fan_out))};
-    layer_forward(net, layer, h, h, a, block.rows, true, 1, never);
+    layer_forward(net, layer, h, h, a, block.rows, true, threads, never);
     a = {h.data, h.stride};
   }
 }
@@ -215,10 +216,10 @@ void predict_chunk(T* y, std::ptrdiff_t y_stride, const Net<T>& net, const Rows&
 
 template <class T>
 void predict(T* y, std::ptrdiff_t y_stride, const Net<T>& net, const Rows& x, std::size_t threads) {
-  split(threads, net.forward_operations(x.rows), x.rows, kChunkRows, [&](Range range) {
-    for_each_chunk({range.first, range.count},
-                   [&](const Batch& chunk) { predict_chunk(y, y_stride, net, x, chunk); });
-  });
+  // Threads share a chunk's products: a thread's own memory, as a chunk each would need, cannot be had or
+  // refused.
+  for_each_chunk({0, x.rows},
+                 [&](const Batch& chunk) { predict_chunk(y, y_stride, net, x, chunk, threads); });
 }
 
 #define CHAINRULE_INSTANTIATE(T)                                                                            \

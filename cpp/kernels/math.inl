@@ -167,14 +167,20 @@ CHAINRULE_INLINE Vec<T> power_of_two(Vec<T> shifted) {
 // is put back to first order.
 template <class T>
 CHAINRULE_INLINE Vec<T> sigmoid(Vec<T> x) {
+  const Vec<T> minus = copy_sign<T>(x, broadcast(T(-0.0))), one = broadcast(T(1));
+#if defined(__FMA__) || defined(__aarch64__)
   Vec<T> shifted;
-  const Vec<T> q = reduced_exp<T>(copy_sign<T>(x, broadcast(T(-0.0))), shifted);
-  const Vec<T> power = power_of_two<T>(shifted), above = T(1) + power;
+  const Vec<T> q = reduced_exp<T>(minus, shifted);
+  const Vec<T> power = power_of_two<T>(shifted), above = one + power;
   const Vec<T> sum = multiply_add(q, power, above);
-  const Vec<T> lost = multiply_add(q, power, above - sum) + (power - (above - T(1)));
+  const Vec<T> lost = multiply_add(q, power, above - sum) + (power - (above - one));
   // power + power q = z or 1 + 0 q: chosen before q is there, which everything waits for
-  const Vec<T> numerator =
-      multiply_add(select<T>(x < 0, power, Vec<T>{}), q, select<T>(x < 0, power, broadcast(T(1))));
+  const Vec<T> numerator = multiply_add(select<T>(x < 0, power, Vec<T>{}), q, select<T>(x < 0, power, one));
+#else
+  // Unfused, that is up to 2.02 ulp off.
+  const Vec<T> z = exp<T>(minus), sum = one + z, lost = z - (sum - one);
+  const Vec<T> numerator = select<T>(x < 0, z, one);
+#endif
   const Vec<T> y = numerator / sum;
   return multiply_add(-y, lost, y);
 }
