@@ -62,7 +62,7 @@ def test_in_float64_they_agree_closely(case, peer):
 def test_compiled_torch_learns_the_same_weights():
     pytest.importorskip("torch")
     if fault := peers.CompiledTorchRunner.fault():
-        pytest.skip(fault)
+        pytest.skip(f"torch.compile needs a compiler that works, and here: {fault}")
     assert check(SEED_CASE, "float32", "torch-compile")["torch-compile"] <= measure.TRAINING_TOLERANCE["float32"]
 
 

@@ -96,7 +96,7 @@ def test_interrupt_exits_with_130(capsys, monkeypatch):
     assert capsys.readouterr().err == "chainrule: error: interrupted\n"
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGPIPE"), reason="pipes break otherwise here")
+@pytest.mark.skipif(not hasattr(signal, "SIGPIPE"), reason="this system has no SIGPIPE to die of")
 def test_a_reader_that_leaves_early_is_no_traceback(tmp_path):
     penguins = DATASETS["penguins"].path
     assert main(["train", "--quiet", "--epochs", "1", "--output", str(tmp_path / "m.safetensors")]) == 0
