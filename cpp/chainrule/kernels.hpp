@@ -117,7 +117,8 @@ struct Kernels {
   void (*activate)(Activation activation, T* a, std::ptrdiff_t a_stride, const T* h, std::ptrdiff_t h_stride,
                    std::size_t rows, std::size_t columns);
 
-  // delta (rows, columns), dL/da on entry, becomes dL/dh, from the activation's output a.
+  // delta (rows, columns), dL/da on entry, becomes dL/dh, from the activation's output a. The softmax's is
+  // the loss's affair.
   void (*activation_backward)(Activation activation, T* delta, std::ptrdiff_t delta_stride, const T* a,
                               std::ptrdiff_t a_stride, std::size_t rows, std::size_t columns);
 

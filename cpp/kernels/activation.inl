@@ -110,27 +110,15 @@ void activate(Activation activation, T* a, std::ptrdiff_t a_stride, const T* h, 
   }
 }
 
-// dL/dh_j = a_j (dL/da_j - sum_k a_k dL/da_k): the product with the softmax's Jacobian.
-template <class T>
-void softmax_backward(T* delta, const T* a, std::size_t columns) {
-  T mean = 0;
-  for (std::size_t j = 0; j < columns; ++j) mean = multiply_add(a[j], delta[j], mean);
-  for (std::size_t j = 0; j < columns; ++j) delta[j] = a[j] * (delta[j] - mean);
-}
-
 template <class T>
 void activation_backward(Activation activation, T* delta, std::ptrdiff_t delta_stride, const T* a,
                          std::ptrdiff_t a_stride, std::size_t rows, std::size_t columns) {
   if (activation == Activation::identity) return;
-  for (std::size_t i = 0; i < rows; ++i, delta += delta_stride, a += a_stride) {
-    if (activation == Activation::softmax) {
-      softmax_backward(delta, a, columns);
-      continue;
-    }
-    with_activation<T>(activation, [&](auto function) {
+  with_activation<T>(activation, [&](auto function) {
+    for (std::size_t i = 0; i < rows; ++i, delta += delta_stride, a += a_stride) {
       combine(delta, a, columns, [](Vec<T> d, Vec<T> x) { return decltype(function)::slope(d, x); });
-    });
-  }
+    }
+  });
 }
 
 }  // namespace

@@ -218,7 +218,14 @@ void check_softmax(const Kernels<T>& kernels, std::size_t rows, std::size_t colu
   Matrix<T> da = copy_of(delta);
   for (std::size_t j = 0; j < columns; ++j) h.at(0, j) *= 1000;  // the largest is taken off first
   kernels.activate(Activation::softmax, *a, a.stride, *h, h.stride, rows, columns);
-  kernels.activation_backward(Activation::softmax, *delta, delta.stride, *a, a.stride, rows, columns);
+  // The loss whose derivative with respect to a is da.
+  Matrix<T> y = copy_of(da);
+  for (std::size_t i = 0; i < rows; ++i) {
+    for (std::size_t j = 0; j < columns; ++j) y.at(i, j) = a.at(i, j) - da.at(i, j);
+  }
+  Buffer<T> scratch(loss_scratch<T>(columns));
+  kernels.loss(Loss::half_squared_error, Activation::softmax, *delta, delta.stride, *h, h.stride,
+               {*y, y.stride, nullptr, nullptr}, 1.0, rows, columns, scratch.data());
   for (std::size_t i = 0; i < rows; ++i) {
     double largest = h(i, 0), sum = 0, mean = 0;
     for (std::size_t j = 0; j < columns; ++j) largest = std::max(largest, h(i, j));
