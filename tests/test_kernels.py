@@ -104,6 +104,10 @@ def check_tiny_fits():
         [7, 1, 8],
         [9, 32, 17, 3],
         [2, 20, 1],
+        [1, 20, 1],
+        [9, 14, 3],
+        [17, 3],
+        [31, 5, 2],
     ]
     rules = [SGD(lr=2e-3), "adam", SGD(lr=2e-3, momentum=0.9)]
     cases = itertools.product(shapes, (1, 2, 16, 33, 300), itertools.product(HIDDEN_ACTIVATIONS, OUTPUTS_AND_LOSSES))

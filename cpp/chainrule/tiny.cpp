@@ -19,10 +19,11 @@ void copy(Buffer<T>& to, const Buffer<T>& from) {
 template <class T>
 bool Tiny<T>::suits(const Net<T>& net, std::size_t batch_size) {
   // Measured against rows of units, by nets of 8 to 32 units and minibatches of 1 to 256 rows.
-  constexpr std::size_t few_units = 8, most_features = 16, most_weights = 384;
+  constexpr std::size_t most_features = 32;
   const bool half_full = batch_size >= kAlignment / sizeof(T) / 2;
+  const std::size_t most_weights = half_full ? 384 : 128;
   return net.features() <= most_features && std::ranges::all_of(net.layers(), [&](const Layer& layer) {
-           return half_full ? layer.fan_in * layer.fan_out <= most_weights : layer.fan_out <= few_units;
+           return layer.fan_in * layer.fan_out <= most_weights;
          });
 }
 

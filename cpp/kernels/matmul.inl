@@ -213,14 +213,15 @@ void backward_weights(T* dw, T* dbias, const T* x, std::ptrdiff_t x_stride, cons
                       std::ptrdiff_t delta_stride, std::size_t rows, std::size_t fan_in, std::size_t fan_out,
                       bool accumulate) {
   const Factor<T> factor{delta, delta_stride, false};
-  if (fan_out == 1 && fan_in % kLanes<T> == 0) {
-    // One output fills one lane; dw^T = delta^T x fills them all, where x can be read in whole vectors.
+  std::size_t done = 0;
+  if (fan_out == 1) {
+    // One output fills one lane; dw^T = delta^T x fills them all, as far as x can be read in whole vectors.
+    done = fan_in / kLanes<T> * kLanes<T>;
     const Factor<T> inputs{x, x_stride, false};
-    multiply<T>(dw, 0, delta, 0, delta_stride, inputs, nullptr, accumulate, 1, rows, fan_in);
-  } else {
-    multiply<T>(dw, static_cast<std::ptrdiff_t>(fan_out), x, 1, x_stride, factor, nullptr, accumulate, fan_in,
-                rows, fan_out);
+    multiply<T>(dw, 0, delta, 0, delta_stride, inputs, nullptr, accumulate, 1, rows, done);
   }
+  multiply<T>(dw + done * fan_out, static_cast<std::ptrdiff_t>(fan_out), x + done, 1, x_stride, factor, nullptr,
+              accumulate, fan_in - done, rows, fan_out);
   if (dbias == nullptr) return;
   // The bias is the weight of an input that is always one: a row of ones, read again at each step.
   const T one = 1;

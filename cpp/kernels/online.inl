@@ -183,8 +183,9 @@ class OnlineNet {
 // Whether one row a step can be trained on here.
 template <class T>
 bool online_suits(const TinyNet<T>& net, std::size_t batch_size, const Optimizer& optimizer, double l2) {
-  return batch_size == 1 && optimizer.rule == Rule::sgd && optimizer.momentum == 0 && l2 == 0 &&
-         net.depth <= kOnlineLayers && net.layers[0].fan_in <= kOnlineUnits;
+  bool few_units = net.depth <= kOnlineLayers && net.layers[0].fan_in <= kOnlineUnits;
+  for (std::size_t l = 0; few_units && l < net.depth; ++l) few_units = net.layers[l].fan_out <= kOnlineUnits;
+  return few_units && batch_size == 1 && optimizer.rule == Rule::sgd && optimizer.momentum == 0 && l2 == 0;
 }
 
 template <class T, int Depth = 1>

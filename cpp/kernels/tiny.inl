@@ -198,6 +198,10 @@ class TinyPass {
   }
 
   void transpose_rows(T* to, const T* from, std::ptrdiff_t from_stride, std::size_t columns) {
+    if (columns >= kLanes<T> / 2) {
+      transpose(to, static_cast<std::ptrdiff_t>(net_.stride), rows_, from, from_stride, rows_, columns);
+      return;
+    }
     for (std::size_t j = 0; j < columns; ++j, to += net_.stride) {
       const T* next = from + j;
 #pragma GCC unroll 8
