@@ -62,15 +62,24 @@ def log_tail(w: mpf) -> mpf:
     return 2 * (atanh(sqrt(w)) / sqrt(w) - 1) / w if w > mpf("1e-12") else mpf(2) / 3 + 2 * w / 5
 
 
+def tanh_tail(r: mpf) -> mpf:
+    """((e^2r - 1) / 2 - r) / r^2."""
+    return 2 * exp_tail(2 * r)
+
+
 def main() -> None:
     """Print every table."""
     ln2_half = log(2) / 2 * mpf("1.0001")
     log_end = ((sqrt(mpf(2)) - 1) / (sqrt(mpf(2)) + 1) * mpf("1.0001")) ** 2
     tiny = mpf("1e-20")
-    for dtype, bits, exp_degree, log_degree in (("float", 24, 5, 2), ("double", 53, 10, 6)):
+    for dtype, bits, exp_degree, log_degree, tanh_degree in (
+        ("float", 24, 5, 2, 4),
+        ("double", 53, 10, 6, 9),
+    ):
         for name, table in (
             ("exp_tail", remez(exp_tail, lambda r: abs(r) + tiny, -ln2_half, ln2_half, exp_degree)),
             ("log_tail", remez(log_tail, lambda w: w / 2 + tiny, mpf(0), log_end, log_degree)),
+            ("tanh_tail", remez(tanh_tail, lambda r: abs(r) + tiny, -ln2_half / 2, ln2_half / 2, tanh_degree)),
         ):
             print(dtype, name, nstr(table[1] * 2**bits, 3), [nstr(c, 22) for c in table[0]])
 
