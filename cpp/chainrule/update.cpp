@@ -43,8 +43,8 @@ namespace {
 // Whether work(range) is true for all ranges of an arena, shared among threads line by line of the cache.
 template <class Work>
 bool all_of_arena(std::size_t threads, std::size_t size, Work work) {
-  // An update of one parameter takes as long as some ten operations of a product.
-  const double operations = 10 * static_cast<double>(size);
+  // An update of one parameter takes as long as some fifty operations of a product.
+  const double operations = 50 * static_cast<double>(size);
   std::atomic<bool> all = true;
   split(threads, operations, size, kAlignment, [&](Range range) {
     if (!work(range)) all.store(false, std::memory_order_relaxed);
