@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mpmath import atanh, cos, expm1, log, lu_solve, matrix, mp, mpf, nstr, pi, sqrt
+from mpmath import atanh, cos, erfc, exp, expm1, log, lu_solve, matrix, mp, mpf, nstr, pi, sqrt
 
 mp.dps = 60
 GRID = 2000
@@ -67,19 +67,32 @@ def tanh_tail(r: mpf) -> mpf:
     return 2 * exp_tail(2 * r)
 
 
+def scaled_erfc(t: mpf, center: int) -> mpf:
+    """e^(z^2) erfc(z) (1 + 2 z) of z = center (1 + t) / (1 - t), as Shepherd and Laframboise, 1981, expand it."""
+    z = center * (1 + t) / (1 - t)
+    return exp(z * z) * erfc(z) * (1 + 2 * z)
+
+
+def scaled_erfc_fit(center: int, largest: int, degree: int) -> tuple[list[mpf], mpf]:
+    """Fit it for z from 0 to `largest`, by its relative error."""
+    end = mpf(largest - center) / (largest + center)
+    return remez(lambda t: scaled_erfc(t, center), lambda t: 1 / scaled_erfc(t, center), mpf(-1), end, degree)
+
+
 def main() -> None:
     """Print every table."""
     ln2_half = log(2) / 2 * mpf("1.0001")
     log_end = ((sqrt(mpf(2)) - 1) / (sqrt(mpf(2)) + 1) * mpf("1.0001")) ** 2
     tiny = mpf("1e-20")
-    for dtype, bits, exp_degree, log_degree, tanh_degree in (
-        ("float", 24, 5, 2, 4),
-        ("double", 53, 10, 6, 9),
+    for dtype, bits, exp_degree, log_degree, tanh_degree, erfc_arguments in (
+        ("float", 24, 5, 2, 4, (2, 10, 9)),
+        ("double", 53, 10, 6, 9, (3, 28, 23)),
     ):
         for name, table in (
             ("exp_tail", remez(exp_tail, lambda r: abs(r) + tiny, -ln2_half, ln2_half, exp_degree)),
             ("log_tail", remez(log_tail, lambda w: w / 2 + tiny, mpf(0), log_end, log_degree)),
             ("tanh_tail", remez(tanh_tail, lambda r: abs(r) + tiny, -ln2_half / 2, ln2_half / 2, tanh_degree)),
+            ("erfc_tail", scaled_erfc_fit(*erfc_arguments)),
         ):
             print(dtype, name, nstr(table[1] * 2**bits, 3), [nstr(c, 22) for c in table[0]])
 

@@ -6,6 +6,7 @@ parenthesis or a wrong index range shows up as a number that is not the net's.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,18 +17,43 @@ import numpy as np
 ROWS = 4
 TOKEN = re.compile(
     r"\s*(d\w+?(?:\[[^\]]*\])?/d\w+(?:\[[^\]]*\])?"  # a partial derivative
-    r"|\.\*|\./|\^T|\^\d+|sum_[a-z]|[A-Za-z_]\w*(?:\[[^\]]*\])?|\d+|[-+*/()\[\]=>])"
+    r"|\.\*|\./|\^T|\^\d+|sum_[a-z]|[A-Za-z_]\w*(?:\[[^\]]*\])?|\d+(?:\.\d+)?(?:e-?\d+)?"
+    r"|<=|>=|[-+*/()\[\]<=>,])"
 )
 RANGES = r"(?:[ijklm] = 1\.\.\w+(?:, )?)+"
-FUNCTIONS: dict[str, Callable[[Any], Any]] = {
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "abs": np.abs,
+    "sign": np.sign,
+    "sqrt": np.sqrt,
     "exp": np.exp,
     "log": np.log,
+    "cosh": np.cosh,
     "tanh": np.tanh,
+    "Phi": np.vectorize(lambda h: (1 + math.erf(h / math.sqrt(2))) / 2, otypes=[float]),
+    "phi": lambda h: np.exp(-h * h / 2) / math.sqrt(2 * math.pi),
     "sigmoid": lambda h: 1 / (1 + np.exp(-h)),
+    "hard_sigmoid": lambda h: np.clip((h + 3) / 6, 0, 1),
     "relu": lambda h: np.maximum(h, 0),
+    "leaky_relu": lambda h: np.maximum(h, 0) + np.minimum(h, 0) / 100,
+    "elu": lambda h: np.maximum(h, 0) + np.minimum(np.expm1(h), 0),
+    "selu": lambda h: 1.0507009873554805 * np.maximum(h, 0) + 1.7580993408473766 * np.minimum(np.expm1(h), 0),
+    "gelu": lambda h: h * FUNCTIONS["Phi"](h),
+    "gelu_tanh": lambda h: 0.5 * h * (1 + np.tanh(math.sqrt(2 / math.pi) * (h + 0.044715 * h * h * h))),
+    "silu": lambda h: h * FUNCTIONS["sigmoid"](h),
+    "mish": lambda h: h * np.tanh(np.log1p(np.exp(h))),
+    "softplus": lambda h: np.log1p(np.exp(h)),
+    "softsign": lambda h: h / (1 + np.abs(h)),
     "softmax": lambda h: np.exp(h) / np.exp(h).sum(axis=1, keepdims=True),
     "rowsum": lambda a: a.sum(axis=1, keepdims=True),
     "colsum": lambda a: a.sum(axis=0),
+    "repeat": lambda a, times: np.repeat(a, times, axis=1),
+}
+RELATIONS: dict[str, Callable[[Any, Any], Any]] = {
+    "=": np.equal,
+    "<": np.less,
+    "<=": np.less_equal,
+    ">": np.greater,
+    ">=": np.greater_equal,
 }
 
 
@@ -39,7 +65,7 @@ class Formula:
         assert re.sub(r"\s", "", "".join(self.rest)) == re.sub(r"\s", "", text)
         self.source = self.sum()
         assert not self.rest, f"not understood: {self.rest} of {text}"
-        tools = {"times": times, "bracket": bracket, "total": sum, "looked_up": looked_up}
+        tools = {"times": times, "bracket": bracket, "total": sum, "looked_up": looked_up, "array": np.array}
         self.names = {**FUNCTIONS, **tools, "values": values, "sizes": sizes}
 
     def value(self, at: dict[str, int]) -> Any:
@@ -54,7 +80,7 @@ class Formula:
     def product(self) -> str:
         negative = self.rest[0] == "-" and self.rest.pop(0)
         source = self.factor()
-        while self.rest and self.rest[0] not in ("+", "-", ")", "]", "=", ">"):
+        while self.rest and self.rest[0] not in ("+", "-", ")", "]", ",", *RELATIONS):
             sign = self.rest.pop(0) if self.rest[0] in (".*", "./", "/") else " "
             source = f"times({source}, {sign!r}, {self.factor()})"
         return f"(-{source})" if negative else source
@@ -71,15 +97,27 @@ class Formula:
             letter = token.removeprefix("sum_")
             return f"total({self.product()} for {letter} in range(sizes[{letter!r}]))"
         if token == "(":
-            return self.sum() + self.closing(")")
+            listed = self.listed()
+            return f"array([{', '.join(listed)}])" if len(listed) > 1 else listed[0]
         if token == "[":
             return f"bracket({self.sum()}, {self.rest.pop(0)!r}, {self.sum()}){self.closing(']')}"
         if token in FUNCTIONS:
-            return f"{token}({self.factor()})"
-        if token.isdigit() or token in "ijklm":
+            assert self.rest.pop(0) == "("
+            return f"{token}({', '.join(self.listed())})"
+        if token[0].isdigit() or token in "ijklm":
             return token
+        if token == "pi":
+            return repr(math.pi)
         name, labels = read_symbol(token)
         return f"looked_up(values[{name!r}], ({''.join(f'{place(label)},' for label in labels)}))"
+
+    def listed(self) -> list[str]:
+        terms = [self.sum()]
+        while self.rest[0] == ",":
+            self.rest.pop(0)
+            terms.append(self.sum())
+        self.closing(")")
+        return terms
 
     def closing(self, bracket: str) -> str:
         assert self.rest.pop(0) == bracket
@@ -93,7 +131,7 @@ def times(left: Any, sign: str, right: Any) -> Any:
 
 
 def bracket(left: Any, relation: str, right: Any) -> Any:
-    return np.where({"=": np.equal, ">": np.greater}[relation](left, right), 1.0, 0.0)
+    return np.where(RELATIONS[relation](left, right), 1.0, 0.0)
 
 
 def looked_up(value: Any, positions: tuple[int, ...]) -> Any:
@@ -115,6 +153,9 @@ def read_symbol(token: str) -> tuple[str, list[str]]:
 
 
 def place(label: str) -> str:
+    """Return the position from 0 of an index, or of the group ceil(l/3) that it is in."""
+    if grouped := re.fullmatch(r"ceil\((\w)/(\d+)\)", label):
+        return f"{grouped[1]} // {grouped[2]}"
     return "0" if label == "1" else label
 
 

@@ -18,11 +18,25 @@ INTEGERS = [f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 
 #: Rows, features and outputs of the problem that the tests of arrays share.
 ROWS, FEATURES, OUTPUTS = 6, 3, 2
 
-#: Every output activation with every loss that it may have.
-OUTPUTS_AND_LOSSES = [
-    *((output, loss) for output in chainrule.config.ACTIVATIONS for loss in ("squared_error", "half_squared_error")),
+#: Activations and losses of the five documents, which every peer and the oracle of plain Python know.
+CLASSIC_ACTIVATIONS = ("identity", "sigmoid", "tanh", "relu")
+CLASSIC_OUTPUTS_AND_LOSSES = [
+    *(
+        (output, loss)
+        for output in (*CLASSIC_ACTIVATIONS, "softmax")
+        for loss in ("squared_error", "half_squared_error")
+    ),
     ("sigmoid", "log_loss"),
     ("softmax", "cross_entropy"),
+]
+
+#: Every output activation, and every loss on some that it may have; the nets have an even number of outputs.
+LOSSES_OF_ANY_OUTPUT = ("squared_error", "absolute_error", "huber(0.3)", "quantile(0.2, 0.7)", "log_cosh", "hinge")
+OUTPUTS_AND_LOSSES = [
+    *((output, "half_squared_error") for output in chainrule.config.ACTIVATIONS),
+    *((output, loss) for output in ("identity", "tanh", "softmax") for loss in LOSSES_OF_ANY_OUTPUT),
+    *((output, loss) for loss, output in chainrule.config.OUTPUT_OF_LOSS.items()),
+    ("softmax", "cross_entropy(0.1)"),
 ]
 
 
@@ -35,10 +49,11 @@ def draw(net, rows, seed=0):
     random = np.random.default_rng(seed)
     config = net.config
     X = random.standard_normal((rows, config.features)).astype(config.dtype)
-    if config.loss == "cross_entropy":
+    if config.loss.name == "cross_entropy":
         Y = random.integers(0, config.outputs, rows)
     else:
-        Y = random.random((rows, config.outputs)).astype(config.dtype)
+        Y = random.random((rows, config.target_columns)).astype(config.dtype)
+        Y = np.sign(Y - 0.5) if config.loss.name == "hinge" else Y
     return X, Y, random.random(rows).astype(config.dtype)
 
 

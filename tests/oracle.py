@@ -48,7 +48,7 @@ def solve(net, X, Y, sample_weight=None) -> Answer:
     preactivations, activations = forward(config, W, b, X)
     loss = 0.0
     for i in range(len(X)):
-        loss += share[i] * row_loss(config.loss, preactivations[-1][i], activations[-1][i], Y[i])
+        loss += share[i] * row_loss(config.loss.name, preactivations[-1][i], activations[-1][i], Y[i])
     deltas = backward(config, W, preactivations, activations, Y, share)
 
     dW, db = [], []
@@ -73,7 +73,7 @@ def descend(parameters: list, gradients: list, lr: float) -> list:
 def targets(config, Y) -> Matrix:
     """One list per row; class indices become rows of zeros with a one."""
     Y = np.asarray(Y).tolist()
-    if config.loss == "cross_entropy" and not isinstance(Y[0], list):
+    if config.loss.name == "cross_entropy" and not isinstance(Y[0], list):
         return [[1.0 if j == label else 0.0 for j in range(config.outputs)] for label in Y]
     return [row if isinstance(row, list) else [row] for row in Y]
 
@@ -111,13 +111,13 @@ def backward(config, W, preactivations, activations, Y: Matrix, share: Vector) -
     deltas: list[Matrix] = [[] for _ in range(layers)]
     for i in range(rows):
         h, a = preactivations[-1][i], activations[-1][i]
-        if config.loss in ("log_loss", "cross_entropy"):
+        if config.loss.name in ("log_loss", "cross_entropy"):
             # Document 004 (b): the derivative of the loss by a, times that of a by h, is a - y; with softmax,
             # where every a depends on every h, it is a sum(y) - y.
-            total = math.fsum(Y[i]) if config.loss == "cross_entropy" else 1.0
+            total = math.fsum(Y[i]) if config.loss.name == "cross_entropy" else 1.0
             delta = [share[i] * (a[j] * total - Y[i][j]) for j in range(len(a))]
         else:
-            factor = 2.0 if config.loss == "squared_error" else 1.0
+            factor = 2.0 if config.loss.name == "squared_error" else 1.0
             da = [share[i] * factor * (a[j] - Y[i][j]) for j in range(len(a))]
             delta = times_derivative(config.activations[-1], da, h, a)
         deltas[-1].append(delta)

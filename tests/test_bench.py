@@ -11,17 +11,16 @@ import pytest
 from chainrule import SGD, Adam, Net, _core, build_info
 from chainrule.bench import cases, clock, limits, measure, peers, plan, predictors, report, runners
 from chainrule.cli import main
-from chainrule.config import HIDDEN_ACTIVATIONS
-from helpers import OUTPUTS_AND_LOSSES, run_python
+from helpers import CLASSIC_ACTIVATIONS, CLASSIC_OUTPUTS_AND_LOSSES, run_python
 
 SEED_CASE = cases.CASES[1]
 ISAS = build_info()["available_isas"]
 
-#: Nets of every activation with every loss, of both optimizers, and of no, one and two hidden layers.
+#: Nets of every classic activation with every classic loss, of both optimizers, and of no, one and two hidden layers.
 OWN_CASES = [
     cases.create_case((6, *middle, 4), hidden, output, loss, 5, optimizer)
     for (hidden, (output, loss)), middle, optimizer in zip(
-        itertools.product(HIDDEN_ACTIVATIONS, OUTPUTS_AND_LOSSES),
+        itertools.product(CLASSIC_ACTIVATIONS, CLASSIC_OUTPUTS_AND_LOSSES),
         itertools.cycle([(7,), (8, 3), ()]),
         itertools.cycle(["adam", "sgd"]),
         strict=False,

@@ -8,16 +8,7 @@ import pytest
 import chainrule
 from chainrule import check_gradients
 from chainrule.config import HIDDEN_ACTIVATIONS
-
-OUTPUTS_AND_LOSSES = [
-    *(
-        (output, loss)
-        for output in (*HIDDEN_ACTIVATIONS, "softmax")
-        for loss in ("squared_error", "half_squared_error")
-    ),
-    ("sigmoid", "log_loss"),
-    ("softmax", "cross_entropy"),
-]
+from helpers import OUTPUTS_AND_LOSSES
 
 
 @pytest.fixture(params=["reference", "core"])
@@ -29,7 +20,11 @@ def draw(net, rows=6, seed=0):
     random = np.random.default_rng(seed)
     net.parameters[:] += 0.1 * random.standard_normal(net.parameters.size)
     X = random.standard_normal((rows, net.config.features))
-    return X, random.dirichlet(np.ones(net.config.outputs), rows), random.random(rows)
+    Y = random.dirichlet(np.ones(net.config.target_columns), rows)
+    if net.config.target_columns == 1:
+        Y = random.random((rows, 1))
+    Y = np.sign(Y - 0.5) if net.config.loss.name == "hinge" else Y
+    return X, Y, random.random(rows)
 
 
 @pytest.mark.parametrize("hidden", HIDDEN_ACTIVATIONS)

@@ -18,7 +18,7 @@ def test_defaults_are_those_of_the_documented_interface():
     config = net.config
     assert config.sizes == (3, 4, 1)
     assert config.activations == ("sigmoid", "sigmoid")
-    assert (config.loss, config.reduction, config.bias) == ("half_squared_error", "mean", True)
+    assert (str(config.loss), config.reduction, config.bias) == ("half_squared_error", "mean", True)
     assert net.parameters.dtype == np.float32
     assert net.epochs_trained == 0
     assert net.history is None

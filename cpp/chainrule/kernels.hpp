@@ -38,10 +38,41 @@ struct Targets {
   const T* weights = nullptr;
 };
 
+// Where the random numbers of a step come from: they are a function of the net's seed, the steps before, the
+// layer, and of row and unit, so that neither threads nor the way through the net change them.
+struct Draw {
+  std::uint64_t seed = 0;
+  std::uint64_t step = 0;
+};
+
+// Keys of one layer's numbers in one step: the output of SplitMix64 (Steele, Lea and Flood, 2014).
+struct DrawKeys {
+  std::uint32_t first;
+  std::uint32_t second;
+};
+static inline DrawKeys keys_of(Draw draw, std::size_t layer) {
+  std::uint64_t z = draw.seed + 0x9e3779b97f4a7c15u * (draw.step * 1024 + layer + 1);
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+  z ^= z >> 31;
+  return {static_cast<std::uint32_t>(z), static_cast<std::uint32_t>(z >> 32)};
+}
+
+// Which outputs of a layer a step drops, in the columns from `first_column` on of the rows from `first_row`
+// on.
+struct Dropout {
+  double share = 0;
+  DrawKeys keys{};
+  std::size_t units = 0;
+  std::size_t first_row = 0;
+  std::size_t first_column = 0;
+};
+
 // A block of rows, as the kernels read it.
 template <class T>
 struct Block {
   std::size_t rows = 0;
+  std::size_t first_row = 0;  // in the minibatch
   const T* x = nullptr;
   std::ptrdiff_t x_stride = 0;
   Targets<T> targets;
@@ -55,8 +86,28 @@ struct Update {
   T* state = nullptr;
   std::size_t slot_stride = 0;
   std::uint64_t t = 0;
+  double momentum_product = 1;  // nadam: of its momenta of the steps 1 to t
 
   T* slot(std::size_t number) const { return state + number * slot_stride; }
+};
+
+// NAdam's momentum at step t: Dozat, 2016.
+static inline double nadam_momentum(const Optimizer& optimizer, std::uint64_t t) {
+  return optimizer.beta1 * (1 - 0.5 * __builtin_pow(0.96, static_cast<double>(t) * optimizer.momentum_decay));
+}
+
+// The step after.
+template <class T>
+static inline void advance(Update<T>& step) {
+  ++step.t;
+  if (step.optimizer.rule == Rule::nadam) step.momentum_product *= nadam_momentum(step.optimizer, step.t);
+}
+
+// A range of the parameters that an update moves; weights may decay where biases do not.
+struct Part {
+  std::size_t first;
+  std::size_t count;
+  bool decays;
 };
 
 // A net of few units and its planes: one row of `stride` elements a unit, one column a row of the minibatch.
@@ -64,6 +115,7 @@ template <class T>
 struct TinyPlanes {
   T* activations = nullptr;
   T* deltas = nullptr;
+  T* slopes = nullptr;  // where the activation keeps them
 };
 
 // The gradient of a parameter is the sum of the products of these two rows.
@@ -77,19 +129,22 @@ template <class T>
 struct TinyNet {
   const Layer* layers = nullptr;
   std::size_t depth = 0;
-  Loss loss = Loss::half_squared_error;
+  LossRule loss;
   Reduction reduction = Reduction::mean;
   bool bias = true;
   T* parameters = nullptr;
   T* gradients = nullptr;
   std::size_t size = 0;
   std::size_t weight_count = 0;
+  std::uint64_t seed = 0;
 
   std::size_t stride = 0;
   T* inputs = nullptr;
   const TinyPlanes<T>* planes = nullptr;    // of each layer
   const TinyFactors<T>* factors = nullptr;  // of each parameter
-  T* yhat = nullptr;                        // of the outputs, as are the targets
+  const Part* parts = nullptr;              // that are trained
+  std::size_t part_count = 0;
+  T* yhat = nullptr;  // of the outputs, as are the targets
   T* targets = nullptr;
 };
 
@@ -117,10 +172,20 @@ struct Kernels {
   void (*activate)(Activation activation, T* a, std::ptrdiff_t a_stride, const T* h, std::ptrdiff_t h_stride,
                    std::size_t rows, std::size_t columns);
 
-  // delta (rows, columns), dL/da on entry, becomes dL/dh, from the activation's output a. The softmax's is
-  // the loss's affair.
-  void (*activation_backward)(Activation activation, T* delta, std::ptrdiff_t delta_stride, const T* a,
-                              std::ptrdiff_t a_stride, std::size_t rows, std::size_t columns);
+  // The same in place, with da/dh in `slopes`, whose rows are as far apart. Dropped outputs are 0, as are
+  // their slopes, and the others are scaled up as much.
+  void (*activate_keeping_slopes)(Activation activation, T* a, T* slopes, std::ptrdiff_t stride,
+                                  std::size_t rows, std::size_t columns, const Dropout& dropout);
+
+  // y (rows, columns) = x + deviation * normal numbers, those of the rows from `first_row` on.
+  void (*add_noise)(T* y, std::ptrdiff_t y_stride, const T* x, std::ptrdiff_t x_stride, double deviation,
+                    DrawKeys keys, std::size_t first_row, std::size_t rows, std::size_t columns);
+
+  // delta (rows, columns), dL/da on entry, becomes dL/dh, from the activation's outputs or from the slopes
+  // that were kept. The softmax's is the loss's affair.
+  void (*activation_backward)(Activation activation, T* delta, std::ptrdiff_t delta_stride, const T* kept,
+                              std::ptrdiff_t kept_stride, std::size_t rows, std::size_t columns,
+                              bool are_slopes);
 
   // dx (rows, fan_in) = delta (rows, fan_out) w^T, w (fan_in, fan_out).
   void (*backward_input)(T* dx, std::ptrdiff_t dx_stride, const T* delta, std::ptrdiff_t delta_stride,
@@ -134,12 +199,16 @@ struct Kernels {
 
   // Returns sum_i weight_i loss_i; where delta is not null, stores scale * weight_i * dloss_i/dlogits. The
   // scratch is loss_scratch<T>(outputs) long.
-  double (*loss)(Loss loss, Activation output, T* delta, std::ptrdiff_t delta_stride, const T* logits,
+  double (*loss)(LossRule loss, Activation output, T* delta, std::ptrdiff_t delta_stride, const T* logits,
                  std::ptrdiff_t logits_stride, Targets<T> targets, double scale, std::size_t rows,
                  std::size_t outputs, T* scratch);
 
-  // g += l2 * w: the gradient of the penalty l2/2 sum w^2.
-  void (*add_penalty)(T* g, const T* w, double l2, std::size_t size);
+  // Adds the gradients of the penalties l1 sum |w| + l2/2 sum w^2 and clips, for `size` parameters of which
+  // the first `weights` are no biases. Gradients are finite.
+  void (*regularize)(T* g, const T* w, const Regularization& settings, std::size_t weights, std::size_t size);
+
+  // Scales every column of w (fan_in, fan_out) that is longer than `most` down to it.
+  void (*limit_columns)(T* w, double most, std::size_t fan_in, std::size_t fan_out);
 
   // One update of `size` parameters. Returns false where a parameter would not be finite; those keep their
   // value.
@@ -148,11 +217,13 @@ struct Kernels {
   bool (*all_finite)(const T* x, std::size_t size);
 
   // The gradients of a block of rows, or their sum with those before. Returns sum_i weight_i loss_i.
-  double (*tiny_gradient)(const TinyNet<T>& net, const Block<T>& block, double scale, bool accumulate);
-  // Trains on the minibatches of a block, in order; `step` is the one before. Returns false where a number
-  // was not finite: then neither are the parameters or the optimizer's state, and `loss` is not written.
-  bool (*tiny_train)(const TinyNet<T>& net, const Block<T>& block, std::size_t batch_size, double l2,
-                     Update<T> step, double& loss);
+  double (*tiny_gradient)(const TinyNet<T>& net, const Block<T>& block, double scale, bool accumulate,
+                          std::uint64_t step);
+  // Trains on the minibatches of a block, in order; `step` is the one before, and then the last. Returns
+  // false where a number was not finite: then neither are the parameters or the optimizer's state, and `loss`
+  // is not written.
+  bool (*tiny_train)(const TinyNet<T>& net, const Block<T>& block, std::size_t batch_size,
+                     const Regularization& settings, Update<T>& step, double& loss);
 
   // y = exp(x) and y = log(x), number by number: here so that the tests can measure their accuracy.
   void (*exp)(T* y, const T* x, std::size_t size);

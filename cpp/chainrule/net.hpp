@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
 #include "chainrule/buffer.hpp"
@@ -17,6 +18,10 @@ struct NetConfig {
   Loss loss = Loss::half_squared_error;
   Reduction reduction = Reduction::mean;
   bool bias = true;
+  std::vector<double> loss_constants = {};  // see LossRule
+  std::vector<double> dropout = {};         // one per layer, or none
+  double input_noise = 0;                   // standard deviation
+  std::uint64_t seed = 0;                   // of dropout and noise
 };
 
 template <class T>
@@ -29,8 +34,19 @@ class Net {
   std::size_t outputs() const { return layers_.back().fan_out; }
   Activation output() const { return layers_.back().activation; }
   Loss loss() const { return config_.loss; }
+  LossRule loss_rule() const {
+    return {config_.loss, config_.loss_constants.data(), config_.loss_constants.size()};
+  }
+  // Columns of the targets.
+  std::size_t targets() const { return outputs() / loss_rule().outputs_per_target(); }
   Reduction reduction() const { return config_.reduction; }
   bool has_bias() const { return config_.bias; }
+  double input_noise() const { return config_.input_noise; }
+  std::uint64_t seed() const { return config_.seed; }
+
+  // A frozen layer keeps its parameters; its gradients are computed all the same.
+  bool frozen(std::size_t layer) const { return frozen_[layer]; }
+  void freeze(std::size_t layer, bool frozen) { frozen_[layer] = frozen; }
 
   // Arena order: the weights of every layer, row-major, then the biases of every layer.
   Buffer<T>& parameters() { return parameters_; }
@@ -57,6 +73,7 @@ class Net {
  private:
   NetConfig config_;
   std::vector<Layer> layers_;
+  std::vector<bool> frozen_;
   std::size_t weight_count_ = 0;
   Buffer<T> parameters_;
   Buffer<T> gradients_;

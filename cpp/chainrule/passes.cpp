@@ -11,8 +11,10 @@ template <class T>
 Workspace<T>::Workspace(const Net<T>& net, std::size_t rows) : rows_(rows) {
   const auto& layers = net.layers();
   std::size_t size = rows * row_stride<T>(net.outputs()) + chainrule::loss_scratch<T>(net.outputs());
+  // The output's slopes are the loss's affair.
+  const auto keeps = [&layers](std::size_t l) { return l + 1 < layers.size() && keeps_slopes(layers[l]); };
   for (std::size_t l = 0; l < layers.size(); ++l) {
-    size += 2 * rows * row_stride<T>(layers[l].fan_out);
+    size += (keeps(l) ? 3 : 2) * rows * row_stride<T>(layers[l].fan_out);
   }
   arena_ = Buffer<T>(size);
   T* next = arena_.data();
@@ -24,6 +26,7 @@ Workspace<T>::Workspace(const Net<T>& net, std::size_t rows) : rows_(rows) {
   for (std::size_t l = 0; l < layers.size(); ++l) {
     activations_.push_back(take(layers[l].fan_out));
     deltas_.push_back(take(layers[l].fan_out));
+    slopes_.push_back(keeps(l) ? take(layers[l].fan_out) : Plane<T>{});
   }
   logits_ = take(net.outputs());
   loss_scratch_ = next;
@@ -70,10 +73,19 @@ void split_product(std::size_t threads, double operations, std::size_t rows, std
   }
 }
 
-// a = activation(h), h = x W + b, for all rows; h alone where `activate` is false.
+// Slopes that training keeps, and the outputs that it drops.
 template <class T>
-void layer_forward(const Net<T>& net, const Layer& layer, Plane<T> h, Plane<T> a, Plane<const T> x,
-                   std::size_t rows, bool activate, std::size_t threads, Interrupt& interrupt) {
+struct Kept {
+  Plane<T> slopes;
+  Dropout dropout;
+};
+
+// a = activation(h), h = x W + b, for all rows; h alone where `activate` is false. Slopes are kept where
+// there is a plane for them, and then h is a.
+template <class T>
+void layer_forward(const Net<T>& net, const Layer& layer, Plane<T> h, Plane<T> a, const Kept<T>& kept,
+                   Plane<const T> x, std::size_t rows, bool activate, std::size_t threads,
+                   Interrupt& interrupt) {
   const Kernels<T>& kernel = kernels<T>();
   // A softmax takes whole rows.
   const bool apart = layer.activation == Activation::softmax && activate;
@@ -84,6 +96,15 @@ void layer_forward(const Net<T>& net, const Layer& layer, Plane<T> h, Plane<T> a
                   net.weights(layer) + c.first, layer.fan_out, bias == nullptr ? nullptr : bias + c.first,
                   r.count, layer.fan_in, c.count);
     if (!activate || apart) return;
+    if (kept.slopes.data != nullptr) {
+      Dropout dropout = kept.dropout;
+      dropout.first_row += r.first;
+      dropout.first_column = c.first;
+      kernel.activate_keeping_slopes(layer.activation, to.data + c.first,
+                                     kept.slopes.from_row(r.first).data + c.first, to.stride, r.count,
+                                     c.count, dropout);
+      return;
+    }
     kernel.activate(layer.activation, a.from_row(r.first).data + c.first, a.stride, to.data + c.first,
                     to.stride, r.count, c.count);
   });
@@ -93,14 +114,41 @@ void layer_forward(const Net<T>& net, const Layer& layer, Plane<T> h, Plane<T> a
 }  // namespace
 
 template <class T>
+Block<T> with_input_noise(const Net<T>& net, Block<T> block, std::size_t batch_size, std::uint64_t step,
+                          Buffer<T>& buffer) {
+  if (net.input_noise() == 0) return block;
+  const std::size_t columns = net.features();
+  const auto stride = static_cast<std::ptrdiff_t>(columns);
+  buffer.reserve(block.rows * columns);
+  for (std::size_t first = 0; first < block.rows; first += batch_size, ++step) {
+    // One layer more than there is.
+    const DrawKeys keys = keys_of({net.seed(), step}, net.layers().size());
+    kernels<T>().add_noise(buffer.data() + first * columns, stride,
+                           block.x + static_cast<std::ptrdiff_t>(first) * block.x_stride, block.x_stride,
+                           net.input_noise(), keys, block.first_row, std::min(batch_size, block.rows - first),
+                           columns);
+  }
+  block.x = buffer.data();
+  block.x_stride = stride;
+  return block;
+}
+
+template <class T>
 void forward(Workspace<T>& space, const Net<T>& net, const Block<T>& block, bool outputs, std::size_t first,
-             Interrupt& interrupt) {
+             Interrupt& interrupt, const std::uint64_t* step) {
   Plane<const T> x{block.x, block.x_stride};
   for (std::size_t l = 0; l < net.layers().size(); ++l) {
     const bool last = l + 1 == net.layers().size();
     const Plane<T> a = space.activations(l).from_row(first);
     const Plane<T> h = last ? space.logits().from_row(first) : a;
-    layer_forward(net, net.layers()[l], h, a, x, block.rows, !last || outputs, space.threads(), interrupt);
+    Kept<T> kept;
+    if (step != nullptr && space.slopes(l).data != nullptr) {
+      kept.slopes = space.slopes(l).from_row(first);
+      const Layer& layer = net.layers()[l];
+      kept.dropout = {layer.dropout, keys_of({net.seed(), *step}, l), layer.fan_out, block.first_row, 0};
+    }
+    layer_forward(net, net.layers()[l], h, a, kept, x, block.rows, !last || outputs, space.threads(),
+                  interrupt);
     x = {a.data, a.stride};
   }
 }
@@ -126,8 +174,9 @@ double output_loss(const Workspace<T>& space, const Net<T>& net, const Block<T>&
   const std::size_t last = net.layers().size() - 1;
   const Plane<T> delta = with_delta ? space.deltas(last).from_row(first) : Plane<T>{};
   const Plane<T> logits = space.logits().from_row(first);
-  return kernels<T>().loss(net.loss(), net.output(), delta.data, delta.stride, logits.data, logits.stride,
-                           block.targets, scale, block.rows, net.outputs(), space.loss_scratch());
+  return kernels<T>().loss(net.loss_rule(), net.output(), delta.data, delta.stride, logits.data,
+                           logits.stride, block.targets, scale, block.rows, net.outputs(),
+                           space.loss_scratch());
 }
 
 }  // namespace
@@ -153,17 +202,17 @@ void layer_gradients(Net<T>& net, const Layer& layer, Plane<const T> x, Plane<T>
   });
 }
 
-// The deltas of the layer below, whose activations are a.
+// The deltas of the layer below, of which the activations or the slopes were kept.
 template <class T>
-void layer_backward(const Net<T>& net, const Layer& layer, Activation activation, Plane<T> below, Plane<T> a,
+void layer_backward(const Net<T>& net, const Layer& layer, const Layer& under, Plane<T> below, Plane<T> kept,
                     Plane<T> delta, std::size_t rows, std::size_t threads, Interrupt& interrupt) {
   const Kernels<T>& kernel = kernels<T>();
   split_product(threads, net.operations(layer, rows), rows, layer.fan_in, interrupt, [&](Range r, Range c) {
     T* to = below.from_row(r.first).data + c.first;
     kernel.backward_input(to, below.stride, delta.from_row(r.first).data, delta.stride,
                           net.weights(layer) + c.first * layer.fan_out, r.count, c.count, layer.fan_out);
-    kernel.activation_backward(activation, to, below.stride, a.from_row(r.first).data + c.first, a.stride,
-                               r.count, c.count);
+    kernel.activation_backward(under.activation, to, below.stride, kept.from_row(r.first).data + c.first,
+                               kept.stride, r.count, c.count, keeps_slopes(under));
   });
 }
 
@@ -181,8 +230,9 @@ double backward(Workspace<T>& space, Net<T>& net, const Block<T>& block, double 
         l == 0 ? Plane<const T>{block.x, block.x_stride} : Plane<const T>{below.data, below.stride};
     layer_gradients(net, layer, x, delta, block.rows, accumulate, space.threads(), interrupt);
     if (l == 0) break;
-    layer_backward(net, layer, net.layers()[l - 1].activation, space.deltas(l - 1).from_row(first), below,
-                   delta, block.rows, space.threads(), interrupt);
+    const Plane<T> kept = space.slopes(l - 1).data == nullptr ? below : space.slopes(l - 1).from_row(first);
+    layer_backward(net, layer, net.layers()[l - 1], space.deltas(l - 1).from_row(first), kept, delta,
+                   block.rows, space.threads(), interrupt);
   }
   return total;
 }
@@ -207,7 +257,7 @@ void predict_chunk(T* y, std::ptrdiff_t y_stride, const Net<T>& net, const Rows&
     const Plane<T> h =
         last ? Plane<T>{y, y_stride}.from_row(chunk.first)
              : Plane<T>{hidden[l % 2].data(), static_cast<std::ptrdiff_t>(row_stride<T>(layer.fan_out))};
-    layer_forward(net, layer, h, h, a, block.rows, true, threads, never);
+    layer_forward(net, layer, h, h, Kept<T>{}, a, block.rows, true, threads, never);
     a = {h.data, h.stride};
   }
 }
@@ -223,8 +273,10 @@ void predict(T* y, std::ptrdiff_t y_stride, const Net<T>& net, const Rows& x, st
 }
 
 #define CHAINRULE_INSTANTIATE(T)                                                                            \
+  template Block<T> with_input_noise(const Net<T>&, Block<T>, std::size_t, std::uint64_t, Buffer<T>&);      \
   template class Workspace<T>;                                                                              \
-  template void forward(Workspace<T>&, const Net<T>&, const Block<T>&, bool, std::size_t, Interrupt&);      \
+  template void forward(Workspace<T>&, const Net<T>&, const Block<T>&, bool, std::size_t, Interrupt&,       \
+                        const std::uint64_t*);                                                              \
   template void preactivations(Workspace<T>&, const Workspace<T>&, const Net<T>&, const Block<T>&,          \
                                std::size_t);                                                                \
   template double loss(const Workspace<T>&, const Net<T>&, const Block<T>&, std::size_t);                   \

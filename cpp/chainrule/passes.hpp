@@ -19,8 +19,8 @@ struct Plane {
   Plane from_row(std::size_t row) const { return {data + static_cast<std::ptrdiff_t>(row) * stride, stride}; }
 };
 
-// What one pass leaves behind, for up to `rows` rows: each layer's activations and deltas (dL/dh), and the
-// output's logits (its h).
+// What one pass leaves behind, for up to `rows` rows: each layer's activations and deltas (dL/dh), its slopes
+// (da/dh) where the activations do not tell them, and the output's logits (its h).
 template <class T>
 class Workspace {
  public:
@@ -33,6 +33,7 @@ class Workspace {
   void use_threads(std::size_t most) { threads_ = most; }
   Plane<T> activations(std::size_t layer) const { return activations_[layer]; }
   Plane<T> deltas(std::size_t layer) const { return deltas_[layer]; }
+  Plane<T> slopes(std::size_t layer) const { return slopes_[layer]; }
   Plane<T> logits() const { return logits_; }
   T* loss_scratch() const { return loss_scratch_; }
 
@@ -42,15 +43,23 @@ class Workspace {
   Buffer<T> arena_;
   std::vector<Plane<T>> activations_;
   std::vector<Plane<T>> deltas_;
+  std::vector<Plane<T>> slopes_;
   Plane<T> logits_;
   T* loss_scratch_ = nullptr;
 };
 
+// A block of minibatches of `batch_size` rows, or a part of one, with the noise that training puts on its
+// inputs from that step on: in the buffer, or as it was where the net has none.
+template <class T>
+Block<T> with_input_noise(const Net<T>& net, Block<T> block, std::size_t batch_size, std::uint64_t step,
+                          Buffer<T>& buffer);
+
 // Fills the activations and logits of the workspace from row `first` on. The loss takes the logits: only
-// where `outputs` are wanted is the output layer's activation computed here. Throws Interrupted.
+// where `outputs` are wanted is the output layer's activation computed here. For training, `step` is the
+// number of steps before: slopes are kept for the way back, and outputs dropped. Throws Interrupted.
 template <class T>
 void forward(Workspace<T>& space, const Net<T>& net, const Block<T>& block, bool outputs, std::size_t first,
-             Interrupt& interrupt);
+             Interrupt& interrupt, const std::uint64_t* step = nullptr);
 
 // Fills the activations of `into` with the preactivations behind those of `space`, which keeps hidden
 // activations only: they are computed again.

@@ -32,7 +32,7 @@ Tiny<T>::Tiny(Net<T>& net, std::size_t rows) : net_(net) {
   const auto& layers = net.layers();
   const std::size_t stride = padded<T>(rows);
   std::size_t units = net.features() + 2 * net.outputs() + 1;  // inputs, yhat and targets, ones
-  for (const Layer& layer : layers) units += 2 * layer.fan_out;
+  for (const Layer& layer : layers) units += (keeps_slopes(layer) ? 3 : 2) * layer.fan_out;
   arena_ = Buffer<T>(units * stride);
   T* next = arena_.data();
   const auto take = [&next, stride](std::size_t count) {
@@ -42,20 +42,24 @@ Tiny<T>::Tiny(Net<T>& net, std::size_t rows) : net_(net) {
   };
   view_.layers = layers.data();
   view_.depth = layers.size();
-  view_.loss = net.loss();
+  view_.loss = net.loss_rule();
   view_.reduction = net.reduction();
   view_.bias = net.has_bias();
   view_.parameters = net.parameters().data();
   view_.gradients = net.gradients().data();
   view_.size = net.parameters().size();
   view_.weight_count = net.weight_count();
+  view_.seed = net.seed();
   view_.stride = stride;
   view_.inputs = take(net.features());
   view_.yhat = take(net.outputs());
   view_.targets = take(net.outputs());
   T* ones = take(1);
   std::fill_n(ones, stride, T(1));
-  for (const Layer& layer : layers) planes_.push_back({take(layer.fan_out), take(layer.fan_out)});
+  for (const Layer& layer : layers) {
+    T *a = take(layer.fan_out), *delta = take(layer.fan_out);
+    planes_.push_back({a, delta, keeps_slopes(layer) ? take(layer.fan_out) : nullptr});
+  }
   view_.planes = planes_.data();
 
   // In the arena's order: the weights of every layer, then the biases, which are weights of an input of ones.
@@ -75,18 +79,24 @@ Tiny<T>::Tiny(Net<T>& net, std::size_t rows) : net_(net) {
 }
 
 template <class T>
-double Tiny<T>::gradient(const Block<T>& block, double scale, bool accumulate) {
-  return kernels<T>().tiny_gradient(view_, block, scale, accumulate);
+double Tiny<T>::gradient(const Block<T>& block, double scale, bool accumulate, std::uint64_t step) {
+  return kernels<T>().tiny_gradient(view_, block, scale, accumulate, step);
 }
 
 template <class T>
 bool Tiny<T>::train(const Block<T>& block, std::size_t batch_size, OptimizerState<T>& state,
-                    const Optimizer& optimizer, double l2, double& loss) {
-  const Update<T> step = state.prepare(optimizer, net_.parameters().size());
+                    const Optimizer& optimizer, const Regularization& settings, double& loss) {
+  // The limit of weights is by layers, of which the kernel does not know the frozen ones.
+  for (std::size_t l = 0; settings.max_norm != 0 && l < net_.layers().size(); ++l) {
+    if (net_.frozen(l)) return false;
+  }
+  Update<T> step = state.prepare(net_, optimizer);
+  view_.parts = state.parts().data();
+  view_.part_count = state.parts().size();
   copy(parameters_before_, net_.parameters());
   copy(state_before_, state.arena());
-  if (kernels<T>().tiny_train(view_, block, batch_size, l2, step, loss)) {
-    state.advance((block.rows + batch_size - 1) / batch_size);
+  if (kernels<T>().tiny_train(view_, block, batch_size, settings, step, loss)) {
+    state.advance_to(step);
     return true;
   }
   std::memcpy(net_.parameters().data(), parameters_before_.data(), net_.parameters().size() * sizeof(T));

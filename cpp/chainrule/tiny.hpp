@@ -20,13 +20,14 @@ class Tiny {
   Tiny(const Tiny&) = delete;
   Tiny& operator=(const Tiny&) = delete;
 
-  // Fills the net's gradients from a block, or adds to them. Returns the weighted sum of the losses.
-  double gradient(const Block<T>& block, double scale, bool accumulate);
+  // Fills the net's gradients from a block, or adds to them, after so many steps. Returns the weighted sum of
+  // the losses.
+  double gradient(const Block<T>& block, double scale, bool accumulate, std::uint64_t step);
 
   // Trains on the minibatches of a block, in order. Returns false, having changed nothing, where a number was
   // not finite.
   bool train(const Block<T>& block, std::size_t batch_size, OptimizerState<T>& state,
-             const Optimizer& optimizer, double l2, double& loss);
+             const Optimizer& optimizer, const Regularization& settings, double& loss);
 
  private:
   Net<T>& net_;

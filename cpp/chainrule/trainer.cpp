@@ -32,51 +32,67 @@ void Stepper<T>::put_rows_in_lanes(std::size_t batch_size) {
 }
 
 template <class T>
-LossSum Stepper<T>::gradient(const Dataset& data, const Batch& batch) {
+LossSum Stepper<T>::gradient(const Dataset& data, const Batch& batch, std::uint64_t step) {
   LossSum sum{0, reader_.weight_sum(data, batch)};
   const double scale = gradient_scale(net_.reduction(), sum.weight);
   for_each_chunk(batch, [&](const Batch& chunk) {
-    const Block<T> block = reader_.read(data, chunk);
-    sum.loss += gradient(block, scale, chunk.first != batch.first);
+    Block<T> block = reader_.read(data, chunk);
+    block.first_row = chunk.first - batch.first;
+    block = with_input_noise(net_, block, block.rows, step, noise_);
+    sum.loss += gradient(block, scale, chunk.first != batch.first, step);
   });
   return sum;
 }
 
 template <class T>
-double Stepper<T>::gradient(const Block<T>& block, double scale, bool accumulate) {
+double Stepper<T>::gradient(const Block<T>& block, double scale, bool accumulate, std::uint64_t step) {
   const FlushDenormals flush;
   if (tiny_) {
     interrupt_.check(3 * net_.forward_operations(block.rows));
-    return tiny_->gradient(block, scale, accumulate);
+    return tiny_->gradient(block, scale, accumulate, step);
   }
-  forward(space_, net_, block, false, 0, interrupt_);
+  forward(space_, net_, block, false, 0, interrupt_, &step);
   return backward(space_, net_, block, scale, accumulate, 0, interrupt_);
 }
 
 template <class T>
 LossSum Stepper<T>::step(const Dataset& data, const Batch& batch, OptimizerState<T>& state,
-                         const Optimizer& optimizer, double l2) {
-  const LossSum sum = gradient(data, batch);
+                         const Optimizer& optimizer, const Regularization& settings) {
+  state.begin(optimizer);
+  const LossSum sum = gradient(data, batch, state.steps());
   if (!std::isfinite(sum.loss)) throw Divergence("the loss is not finite");
   const FlushDenormals flush;
-  if (l2 != 0) {
-    kernels<T>().add_penalty(net_.gradients().data(), net_.parameters().data(), l2, net_.weight_count());
+  const Kernels<T>& kernel = kernels<T>();
+  T *w = net_.parameters().data(), *g = net_.gradients().data();
+  const std::size_t size = net_.parameters().size();
+  if (settings.changes_gradients()) {
+    // Clipping would make any number finite.
+    if (settings.clips() && !kernel.all_finite(g, size)) throw Divergence("the gradient is not finite");
+    kernel.regularize(g, w, settings, net_.weight_count(), size);
   }
   state.step(net_, optimizer, space_.threads());
+  for (std::size_t l = 0; settings.max_norm != 0 && l < net_.layers().size(); ++l) {
+    const Layer& layer = net_.layers()[l];
+    if (!net_.frozen(l))
+      kernel.limit_columns(w + layer.weights, settings.max_norm, layer.fan_in, layer.fan_out);
+  }
   return sum;
 }
 
 template <class T>
 std::optional<LossSum> Stepper<T>::steps(const Dataset& data, const Batch& batches, std::size_t batch_size,
-                                         OptimizerState<T>& state, const Optimizer& optimizer, double l2) {
+                                         OptimizerState<T>& state, const Optimizer& optimizer,
+                                         const Regularization& settings) {
   if (!tiny_ || batches.count > kChunkRows) return std::nullopt;
+  interrupt_.check(3 * net_.forward_operations(batches.count));
+  state.begin(optimizer);
   LossSum sum{0, reader_.weight_sum(data, batches)};
-  const Block<T> block = reader_.read(data, batches);
+  const Block<T> block =
+      with_input_noise(net_, reader_.read(data, batches), batch_size, state.steps(), noise_);
   {
     const FlushDenormals flush;
-    if (!tiny_->train(block, batch_size, state, optimizer, l2, sum.loss)) return std::nullopt;
+    if (!tiny_->train(block, batch_size, state, optimizer, settings, sum.loss)) return std::nullopt;
   }
-  interrupt_.check(3 * net_.forward_operations(block.rows));
   return sum;
 }
 
@@ -97,55 +113,92 @@ Trainer<T>::Trainer(Net<T>& net, OptimizerState<T>& state, const Dataset& traini
   stepper_.put_rows_in_lanes(options_.batch_size);
 }
 
+void Progress::resume(std::size_t rows_now, std::size_t batch_size_now, bool shuffled_now) {
+  if (rows == rows_now && batch_size == batch_size_now && shuffled == shuffled_now) return;
+  *this = {epochs, 0, {}, rows_now, batch_size_now, shuffled_now};
+}
+
+void Progress::add(std::size_t more_rows, const LossSum& of_them) {
+  rows_done += more_rows;
+  sum.add(of_them);
+}
+
+void Progress::end_epoch() { *this = {epochs + 1, 0, {}, rows, batch_size, shuffled}; }
+
+namespace {
+
+// Thrown when the time for a fit is over.
+struct TimeIsUp {};
+
+}  // namespace
+
 template <class T>
-LossSum Trainer<T>::run_epoch(std::uint64_t epoch) {
-  const std::size_t rows = training_.x.rows;
-  if (options_.shuffle) permutation_.reset(options_.seed, epoch, rows);
-  // Small minibatches are read, and where they can be trained on, several at once.
-  const std::size_t group = std::max(kChunkRows / options_.batch_size, std::size_t{1}) * options_.batch_size;
-  LossSum sum;
-  for (std::size_t first = 0; first < rows; first += group) {
-    const Batch batches{first, std::min(group, rows - first), options_.shuffle ? &permutation_ : nullptr};
-    const auto steps =
-        stepper_.steps(training_, batches, options_.batch_size, state_, options_.optimizer, options_.l2);
-    sum.add(steps ? *steps : run_batches(batches));
-  }
-  return sum;
+void Trainer<T>::check_time() const {
+  if (options_.time_limit == std::numeric_limits<double>::infinity()) return;
+  const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - start_;
+  if (passed.count() >= options_.time_limit) throw TimeIsUp{};
 }
 
 template <class T>
-LossSum Trainer<T>::run_batches(const Batch& batches) {
-  LossSum sum;
+void Trainer<T>::run_epoch(Progress& progress) {
+  const std::size_t rows = training_.x.rows;
+  progress.resume(rows, options_.batch_size, options_.shuffle);
+  if (options_.shuffle) permutation_.reset(options_.seed, progress.epochs, rows);
+  // Small minibatches are read, and where they can be trained on, several at once.
+  const std::size_t group = std::max(kChunkRows / options_.batch_size, std::size_t{1}) * options_.batch_size;
+  while (progress.rows_done < rows) {
+    check_time();
+    // From within a group, to its end: the groups are part of the losses' last bits.
+    const std::size_t first = progress.rows_done, end = std::min(first / group * group + group, rows);
+    const Batch batches{first, end - first, options_.shuffle ? &permutation_ : nullptr};
+    const auto steps = stepper_.steps(training_, batches, options_.batch_size, state_, options_.optimizer,
+                                      options_.regularization);
+    if (steps) {
+      progress.add(batches.count, *steps);
+    } else {
+      run_batches(batches, progress);
+    }
+  }
+}
+
+template <class T>
+void Trainer<T>::run_batches(const Batch& batches, Progress& progress) {
   for (std::size_t offset = 0; offset < batches.count; offset += options_.batch_size) {
     const Batch batch{batches.first + offset, std::min(options_.batch_size, batches.count - offset),
                       batches.order};
+    check_time();
     try {
-      sum.add(stepper_.step(training_, batch, state_, options_.optimizer, options_.l2));
+      progress.add(batch.count,
+                   stepper_.step(training_, batch, state_, options_.optimizer, options_.regularization));
     } catch (const Divergence& divergence) {
       throw Divergence("training diverged in epoch " + std::to_string(losses_.size() + 1) + ", batch " +
                        std::to_string(batch.first / options_.batch_size + 1) + ": " + divergence.what());
     }
   }
-  return sum;
 }
 
 template <class T>
-Stop Trainer<T>::run(std::size_t epochs, std::uint64_t& epoch) {
+Stop Trainer<T>::run(const double* rates, std::size_t epochs, Progress& progress) {
   make_room(losses_, epochs);
   if (validation_) make_room(validation_losses_, epochs);
   try {
     for (std::size_t e = 0; e < epochs; ++e) {
-      const double loss = run_epoch(epoch).reduced(net_.reduction());
-      ++epoch;
+      options_.optimizer.lr = rates[e];
+      run_epoch(progress);
+      const double loss = progress.sum.reduced(net_.reduction());
+      progress.end_epoch();
       // Both losses or none, also if the validation is interrupted.
       if (validation_)
         validation_losses_.push_back(stepper_.evaluate(*validation_).reduced(net_.reduction()));
       losses_.push_back(loss);
+      if (options_.judged_outside) continue;
       const Stop stop = judge(validation_ ? validation_losses_.back() : loss);
       if (stop != Stop::none) return stop;
     }
   } catch (const Interrupted&) {
     return Stop::interrupted;
+  } catch (const TimeIsUp&) {
+    return Stop::time;
   }
   return Stop::none;
 }
@@ -154,14 +207,14 @@ template <class T>
 Stop Trainer<T>::judge(double loss) {
   if (options_.patience == 0) {
     const std::size_t epochs = losses_.size();
-    const bool settled =
-        options_.tol > 0 && epochs > 1 && std::abs(losses_[epochs - 1] - losses_[epochs - 2]) <= options_.tol;
+    const bool settled = options_.tol > 0 && !options_.judged_outside && epochs > 1 &&
+                         std::abs(losses_[epochs - 1] - losses_[epochs - 2]) <= options_.tol;
     return settled ? Stop::converged : Stop::none;
   }
   if (loss < best_loss_ - options_.tol) {
     best_loss_ = loss;
     epochs_without_improvement_ = 0;
-    if (validation_) {
+    if (validation_ || options_.judged_outside) {
       best_parameters_.reserve(net_.parameters().size());
       std::memcpy(best_parameters_.data(), net_.parameters().data(), net_.parameters().size() * sizeof(T));
     }

@@ -1,6 +1,7 @@
 // Training: minibatches, epochs, and when to stop.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <limits>
 #include <optional>
@@ -24,17 +25,19 @@ class Stepper {
   // Faster, but sums are taken in another order than by separate forward and backward passes.
   void put_rows_in_lanes(std::size_t batch_size);
 
-  // Fills the net's gradients from the batch, and returns the sum of its losses. Throws Interrupted.
-  LossSum gradient(const Dataset& data, const Batch& batch);
+  // Fills the net's gradients from the batch, and returns the sum of its losses. `step` is the number of
+  // steps before: it chooses what is dropped. Throws Interrupted.
+  LossSum gradient(const Dataset& data, const Batch& batch, std::uint64_t step = 0);
   // Then moves the parameters. Throws Divergence, changing no parameter, if the loss or gradient is not
   // finite.
   LossSum step(const Dataset& data, const Batch& batch, OptimizerState<T>& state, const Optimizer& optimizer,
-               double l2);
+               const Regularization& settings);
 
   // Takes the steps of all minibatches of up to a chunk of rows at once. Returns nothing, having done
   // nothing, where that cannot be done or diverges: then `step` tells. Throws Interrupted.
   std::optional<LossSum> steps(const Dataset& data, const Batch& batches, std::size_t batch_size,
-                               OptimizerState<T>& state, const Optimizer& optimizer, double l2);
+                               OptimizerState<T>& state, const Optimizer& optimizer,
+                               const Regularization& settings);
 
   // The sum of the losses on other data; changes nothing. Throws Interrupted.
   LossSum evaluate(const Dataset& data) {
@@ -43,11 +46,12 @@ class Stepper {
 
  private:
   // Stores or adds a chunk's gradient; returns the sum of its losses.
-  double gradient(const Block<T>& block, double scale, bool accumulate);
+  double gradient(const Block<T>& block, double scale, bool accumulate, std::uint64_t step);
 
   Net<T>& net_;
   Workspace<T> space_;
   BlockReader<T> reader_;
+  Buffer<T> noise_;
   std::optional<Tiny<T>> tiny_;
   Interrupt interrupt_;
 };
@@ -57,13 +61,31 @@ struct FitOptions {
   std::size_t batch_size = 32;
   bool shuffle = true;
   std::uint64_t seed = 0;
-  double l2 = 0;
+  Regularization regularization = {};
   double tol = 0;
-  std::size_t patience = 0;  // 0: none
-  std::size_t threads = 1;   // at most
+  std::size_t patience = 0;                                     // 0: none
+  std::size_t threads = 1;                                      // at most
+  double time_limit = std::numeric_limits<double>::infinity();  // seconds, from the trainer's construction
+  bool judged_outside = false;  // by another measure than the losses: the owner calls `judge`
 };
 
-enum class Stop { none, converged, patience, interrupted };
+enum class Stop { none, converged, patience, time, interrupted };
+
+// How far the training of a net has come: whole epochs, and the rows of one that was left in between. A fit
+// of as many rows, in minibatches of the same size and order, goes on where that one stopped.
+struct Progress {
+  std::uint64_t epochs = 0;
+  std::size_t rows_done = 0;
+  LossSum sum;
+  std::size_t rows = 0;
+  std::size_t batch_size = 0;
+  bool shuffled = false;
+
+  // Begins an epoch, or goes on with one like it.
+  void resume(std::size_t rows_now, std::size_t batch_size_now, bool shuffled_now);
+  void add(std::size_t more_rows, const LossSum& of_them);
+  void end_epoch();
+};
 
 // One fit: runs epochs, in as many calls as its owner likes, and remembers the best.
 template <class T>
@@ -74,9 +96,12 @@ class Trainer {
           const std::optional<Dataset>& validation, const FitOptions& options,
           const std::function<bool()>& interrupted);
 
-  // Runs up to `epochs` more epochs, appending each one's losses. `epoch` is the net's lifetime count, which
+  // Runs an epoch with each of the learning rates, appending its losses. The net's lifetime count of epochs
   // chooses the order of the rows. Throws Divergence.
-  Stop run(std::size_t epochs, std::uint64_t& epoch);
+  Stop run(const double* rates, std::size_t epochs, Progress& progress);
+
+  // Whether to stop after an epoch with that loss, or other measure that is the better the less it is.
+  Stop judge(double loss);
 
   // Puts back the parameters of the epoch with the lowest validation loss, if patience kept them.
   void restore_best();
@@ -85,9 +110,9 @@ class Trainer {
   const std::vector<double>& validation_losses() const { return validation_losses_; }
 
  private:
-  LossSum run_epoch(std::uint64_t epoch);
-  LossSum run_batches(const Batch& batches);
-  Stop judge(double loss);
+  void run_epoch(Progress& progress);
+  void run_batches(const Batch& batches, Progress& progress);
+  void check_time() const;
 
   Net<T>& net_;
   OptimizerState<T>& state_;
@@ -96,6 +121,7 @@ class Trainer {
   FitOptions options_;
   Stepper<T> stepper_;
   Permutation permutation_;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   std::vector<double> losses_;
   std::vector<double> validation_losses_;
   Buffer<T> best_parameters_;

@@ -1,6 +1,7 @@
 #include "chainrule/update.hpp"
 
 #include <atomic>
+#include <cstring>
 
 #include "chainrule/dispatch.hpp"
 #include "chainrule/split.hpp"
@@ -9,13 +10,45 @@ namespace chainrule {
 namespace {
 
 std::size_t slots_of(const Optimizer& optimizer) {
+  const std::size_t velocity = optimizer.momentum == 0 ? 0 : 1;
   switch (optimizer.rule) {
     case Rule::sgd:
-      return optimizer.momentum == 0 ? 0 : 1;
+      return velocity;
+    case Rule::rmsprop:
+      return 1 + velocity;
+    case Rule::adagrad:
+      return 1;
     case Rule::adam:
+    case Rule::adamw:
+    case Rule::nadam:
+    case Rule::rprop:
       break;
   }
   return 2;
+}
+
+// The ranges of the arena that the optimizer moves: of all layers but the frozen ones, neighbours as one.
+template <class T>
+void list_parts(std::vector<Part>& parts, const Net<T>& net, const Optimizer& optimizer) {
+  parts.clear();
+  const auto add = [&parts](std::size_t first, std::size_t count, bool decays) {
+    const bool joins =
+        !parts.empty() && parts.back().first + parts.back().count == first && parts.back().decays == decays;
+    if (joins) {
+      parts.back().count += count;
+    } else {
+      parts.push_back({first, count, decays});
+    }
+  };
+  const bool decays = optimizer.weight_decay != 0;
+  for (std::size_t l = 0; l < net.layers().size(); ++l) {
+    const Layer& layer = net.layers()[l];
+    if (!net.frozen(l)) add(layer.weights, layer.fan_in * layer.fan_out, decays);
+  }
+  for (std::size_t l = 0; net.has_bias() && l < net.layers().size(); ++l) {
+    const Layer& layer = net.layers()[l];
+    if (!net.frozen(l)) add(layer.biases, layer.fan_out, decays && optimizer.decay_biases);
+  }
 }
 
 }  // namespace
@@ -27,15 +60,42 @@ void OptimizerState<T>::restore(Rule rule, std::size_t slots, std::size_t parame
   rule_ = rule;
   slots_ = slots;
   steps_ = steps;
+  product_steps_ = 0;
+  momentum_product_ = 1;
 }
 
 template <class T>
-Update<T> OptimizerState<T>::prepare(const Optimizer& optimizer, std::size_t parameters) {
-  if (optimizer.rule != rule_) reset();
-  const std::size_t slots = slots_of(optimizer);
-  if (slots > slots_) restore(optimizer.rule, slots, parameters, steps_);
-  rule_ = optimizer.rule;
-  return {optimizer, arena_.data(), padded<T>(parameters), steps_};
+Update<T> OptimizerState<T>::prepare(const Net<T>& net, const Optimizer& optimizer) {
+  begin(optimizer);
+  const std::size_t slots = slots_of(optimizer), parameters = net.parameters().size();
+  if (slots > slots_) {
+    // What is there already, rmsprop's squares before it has a momentum, stays.
+    Buffer<T> grown(slots * padded<T>(parameters));
+    if (slots_ > 0) std::memcpy(grown.data(), arena_.data(), slots_ * padded<T>(parameters) * sizeof(T));
+    arena_ = std::move(grown);
+    slots_ = slots;
+  }
+  list_parts(parts_, net, optimizer);
+  Update<T> step{optimizer, arena_.data(), padded<T>(parameters), steps_, 1};
+  if (optimizer.rule == Rule::nadam) step.momentum_product = momentum_product(optimizer);
+  return step;
+}
+
+template <class T>
+double OptimizerState<T>::momentum_product(Optimizer optimizer) {
+  optimizer.lr = 0;  // it has no part in it
+  if (!(optimizer == product_of_) || product_steps_ > steps_) {
+    product_of_ = optimizer;
+    product_steps_ = 0;
+    momentum_product_ = 1;
+  }
+  while (product_steps_ < steps_) momentum_product_ *= nadam_momentum(optimizer, ++product_steps_);
+  return momentum_product_;
+}
+
+template <class T>
+void OptimizerState<T>::advance_to(const Update<T>& last) {
+  steps_ = last.t;
 }
 
 namespace {
@@ -62,13 +122,20 @@ void OptimizerState<T>::step(Net<T>& net, const Optimizer& optimizer, std::size_
   const bool finite = all_of_arena(
       threads, count, [&](Range range) { return kernel.all_finite(g + range.first, range.count); });
   if (!finite) throw Divergence("the gradient is not finite");
-  Update<T> update = prepare(optimizer, count);
-  update.t = ++steps_;
-  const bool moved = all_of_arena(threads, count, [&](Range range) {
-    Update<T> part = update;
-    if (part.state != nullptr) part.state += range.first;
-    return kernel.update(net.parameters().data() + range.first, g + range.first, part, range.count);
-  });
+  Update<T> update = prepare(net, optimizer);
+  advance(update);
+  advance_to(update);
+  bool moved = true;
+  for (const Part& part : parts_) {
+    Update<T> of_part = update;
+    if (!part.decays) of_part.optimizer.weight_decay = 0;
+    moved &= all_of_arena(threads, part.count, [&](Range range) {
+      Update<T> of_range = of_part;
+      const std::size_t first = part.first + range.first;
+      if (of_range.state != nullptr) of_range.state += first;
+      return kernel.update(net.parameters().data() + first, g + first, of_range, range.count);
+    });
+  }
   if (moved) return;
   reset();  // its moments may be infinite, and would spoil every later step
   throw Divergence("the update overflows");

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "chainrule/net.hpp"
 
@@ -22,12 +23,18 @@ class OptimizerState {
   // its last finite value, the state starts afresh and the same is thrown.
   void step(Net<T>& net, const Optimizer& optimizer, std::size_t threads = 1);
 
-  // The step of the rule before the next, with room for its state.
-  Update<T> prepare(const Optimizer& optimizer, std::size_t parameters);
-  // Counts steps that were taken from there.
-  void advance(std::size_t steps) { steps_ += steps; }
+  // The step of the rule before the next, with room for its state, and the parameters that it moves.
+  Update<T> prepare(const Net<T>& net, const Optimizer& optimizer);
+  const std::vector<Part>& parts() const { return parts_; }
+  // Takes over from the last of some steps that were taken from there.
+  void advance_to(const Update<T>& last);
 
   void reset() { *this = {}; }
+  // Starts afresh where the rule is another.
+  void begin(const Optimizer& optimizer) {
+    if (optimizer.rule != rule_) reset();
+    rule_ = optimizer.rule;
+  }
 
   // The rule whose state this is, updates so far, and its slots: `slots` arrays of one number per parameter.
   Rule rule() const { return rule_; }
@@ -37,10 +44,17 @@ class OptimizerState {
   void restore(Rule rule, std::size_t slots, std::size_t parameters, std::uint64_t steps);
 
  private:
+  double momentum_product(Optimizer optimizer);
+
   Rule rule_ = Rule::sgd;
   std::uint64_t steps_ = 0;
   std::size_t slots_ = 0;
   Buffer<T> arena_;
+  std::vector<Part> parts_;
+  // NAdam's product of momenta, of these steps by these constants.
+  double momentum_product_ = 1;
+  std::uint64_t product_steps_ = 0;
+  Optimizer product_of_;
 };
 
 }  // namespace chainrule

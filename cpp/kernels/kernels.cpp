@@ -7,9 +7,11 @@
 #include "kernels/vector.inl"
 #include "kernels/matmul.inl"
 #include "kernels/math.inl"
+#include "kernels/draw.inl"
 #include "kernels/activation.inl"
 #include "kernels/loss.inl"
 #include "kernels/update.inl"
+#include "kernels/regularize.inl"
 #include "kernels/online.inl"
 #include "kernels/tiny.inl"
 #include "kernels/limits.inl"
@@ -23,11 +25,14 @@ constexpr Kernels<T> table() {
   return {
       .affine = affine<T>,
       .activate = activate<T>,
+      .activate_keeping_slopes = activate_keeping_slopes<T>,
+      .add_noise = add_noise<T>,
       .activation_backward = activation_backward<T>,
       .backward_input = backward_input<T>,
       .backward_weights = backward_weights<T>,
       .loss = loss<T>,
-      .add_penalty = add_penalty<T>,
+      .regularize = regularize<T>,
+      .limit_columns = limit_columns<T>,
       .update = update<T>,
       .all_finite = all_finite<T>,
       .tiny_gradient = tiny_gradient<T>,

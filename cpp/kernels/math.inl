@@ -28,6 +28,12 @@ struct Format<float> {
   static constexpr float tanh_most = 9.02f;
   // (2 atanh(s) / s - 2) / s^2 as a polynomial of s^2, for |s| <= (sqrt 2 - 1) / (sqrt 2 + 1)
   static constexpr float log_tail[] = {0.6666677644874784f, 0.3997753236936983f, 0.298719971232827f};
+  // e^(z^2) erfc(z) (1 + 2 z) as a polynomial of (z - erfc_center) / (z + erfc_center)
+  static constexpr float erfc_center = 2;
+  static constexpr float erfc_tail[] = {1.276978392967580f,     -0.09276397666445934f, -0.1660313896806309f,
+                                        0.1640552669617222f,    -0.05420471102022122f, -0.008059599022311919f,
+                                        0.008633270842154745f,  0.001313722500699985f, -0.001231877115551519f,
+                                        -0.0004017151439184845f};
 };
 
 template <>
@@ -55,6 +61,16 @@ struct Format<double> {
   static constexpr double log_tail[] = {
       0.6666666666666734509343, 0.3999999999941395966342, 0.2857142874256279876025, 0.2222219855373685858491,
       0.1818356540907163865419, 0.1531402108604486159925, 0.1479626138295996037704};
+  static constexpr double erfc_center = 3;
+  static constexpr double erfc_tail[] = {
+      1.253008058269729656024,       -0.1356211061245810335825,    -0.04756229435345231231061,
+      0.1296451587027433603749,      -0.1192736634152093046759,    0.06830802734462114180421,
+      -0.02377051492105148194568,    0.002529391804870964413352,   0.001888690388061272871957,
+      -0.0007798321625294304531134,  -0.0001051599938453335606646, 0.0001250986910093014221208,
+      0.00000495025779485198709698,  -0.0000200979854334669130906, -7.333404258932574767253e-7,
+      0.000003465764879906806661501, 3.59178465281383449269e-7,    -6.054331721621899648728e-7,
+      -1.424159442053426782083e-7,   8.994612222590905480405e-8,   4.004931775990767333678e-8,
+      -6.079672316324422552448e-9,   -6.165310588113907792792e-9,  -9.307287829584779363549e-10};
 };
 
 template <class T>
@@ -255,6 +271,44 @@ inline Vec<T> log(Vec<T> x) {
   y = select<T>(x == 0, broadcast(T(-__builtin_inf())), y);
   y = select<T>(x < 0, broadcast(T(__builtin_nan(""))), y);
   return select<T>((x == T(__builtin_inf())) | (x != x), x, y);
+}
+
+// e^x - 1 for x <= 0, right to some ulp also near 0.
+template <class T>
+CHAINRULE_INLINE Vec<T> expm1_of_negative(Vec<T> x) {
+  Vec<T> shifted;
+  const Vec<T> q = reduced_exp<T>(x, shifted), power = power_of_two<T>(shifted);
+  return multiply_add(q, power, power - T(1));
+}
+
+// log(1 + z) for z >= 0: what rounding takes from 1 + z is put back to first order.
+template <class T>
+inline Vec<T> log1p_of_positive(Vec<T> z) {
+  const Vec<T> sum = T(1) + z;
+  return log<T>(sum) + (z - (sum - T(1))) / sum;
+}
+
+// log(1 + e^x) = max(x, 0) + log(1 + e^-|x|)
+template <class T>
+inline Vec<T> softplus(Vec<T> x) {
+  const Vec<T> size = magnitude<T>(x);
+  return (x + size) / 2 + log1p_of_positive<T>(exp<T>(-size));
+}
+
+// The normal distribution function, and its density: 1 - Phi(|x|) = erfc(z) / 2 with z = |x| / sqrt 2, whose
+// exponential is the density's.
+template <class T>
+inline Vec<T> normal_distribution(Vec<T> x, Vec<T>& density) {
+  using F = Format<T>;
+  const Vec<T> size = magnitude<T>(x), z = size * T(0.707106781186547524401);
+  const Vec<T> bell = exp<T>(T(-0.5) * size * size);
+  density = bell * T(0.398942280401432677940);
+  // one division for both fractions
+  const Vec<T> sum = z + F::erfc_center, scale = multiply_add(z, broadcast(T(2)), broadcast(T(1)));
+  const Vec<T> inverse = T(1) / (sum * scale);
+  const Vec<T> tail = polynomial(F::erfc_tail, (z - F::erfc_center) * scale * inverse);
+  const Vec<T> beyond = T(0.5) * bell * tail * sum * inverse;
+  return select<T>(x > 0, T(1) - beyond, beyond);
 }
 
 }  // namespace

@@ -220,8 +220,8 @@ void backward_weights(T* dw, T* dbias, const T* x, std::ptrdiff_t x_stride, cons
     const Factor<T> inputs{x, x_stride, false};
     multiply<T>(dw, 0, delta, 0, delta_stride, inputs, nullptr, accumulate, 1, rows, done);
   }
-  multiply<T>(dw + done * fan_out, static_cast<std::ptrdiff_t>(fan_out), x + done, 1, x_stride, factor, nullptr,
-              accumulate, fan_in - done, rows, fan_out);
+  multiply<T>(dw + done * fan_out, static_cast<std::ptrdiff_t>(fan_out), x + done, 1, x_stride, factor,
+              nullptr, accumulate, fan_in - done, rows, fan_out);
   if (dbias == nullptr) return;
   // The bias is the weight of an input that is always one: a row of ones, read again at each step.
   const T one = 1;

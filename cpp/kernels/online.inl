@@ -124,7 +124,7 @@ class OnlineNet {
   // where a layer below needs it. With -lr as its factor a weight moves by its gradient.
   template <int Depth>
   CHAINRULE_INLINE Units<T> descend(OnlineLayer<T>* layer, const Units<T>& a, T factor, Vec<T>& loss) {
-    Units<T> out = layer->sums(a), delta;
+    Units<T> out = layer->sums(a), kept = out, delta;
     if constexpr (Depth == 1) {
       delta = loss_delta(*layer, out, factor, loss);
     } else {
@@ -132,12 +132,19 @@ class OnlineNet {
         for (std::size_t v = 0; v < Units<T>::kVectors; ++v) work(v);
       };
       with_activation<T>(layer->activation, [&](auto function) {
-        each([&](std::size_t v) { out.vector[v] = decltype(function)::value(out.vector[v]); });
+        each([&](std::size_t v) {
+          // the slopes where they have to be kept, and else the outputs tell them
+          if constexpr (decltype(function)::from_output) {
+            kept.vector[v] = out.vector[v] = decltype(function)::value(out.vector[v]);
+          } else {
+            out.vector[v] = decltype(function)::value(out.vector[v], kept.vector[v]);
+          }
+        });
       });
       delta = descend<Depth - 1>(layer + 1, out, factor, loss);
       with_activation<T>(layer->activation, [&](auto function) {
         each([&](std::size_t v) {
-          delta.vector[v] = decltype(function)::slope(delta.vector[v], out.vector[v]);
+          delta.vector[v] = decltype(function)::slope(delta.vector[v], kept.vector[v]);
         });
       });
     }
@@ -149,26 +156,27 @@ class OnlineNet {
 
   CHAINRULE_INLINE Units<T> loss_delta(const OnlineLayer<T>& layer, const Units<T>& logits, T factor,
                                        Vec<T>& loss) {
-    Units<T> delta;
+    Units<T> delta{};
     LossLanes<T> lanes{};
     lanes.scale = broadcast(factor);
     lanes.yhat = (T*)yhat_;
     lanes.stride = kLanes<T>;
+    lanes.rule = net_.loss;
     if (targets_.labels != nullptr) lanes.labels = broadcast(static_cast<T>(targets_.labels[row_]));
     const T* y = targets_.values + static_cast<std::ptrdiff_t>(row_) * targets_.stride;
     if (layer.fan_out == 1 && targets_.values != nullptr) {  // lane 0 is where it should be
       const Vec<T> target = broadcast(*y);
       lanes.logits = logits.numbers(), lanes.values = (const T*)&target, lanes.delta = delta.numbers();
       lanes.outputs = 1;
-      loss = loss_lanes(net_.loss, layer.activation, lanes);
+      loss = loss_lanes(layer.activation, lanes);
       return delta;
     }
     for (std::size_t j = 0; j < layer.fan_out; ++j) logits_[j] = logits.spread(j);
-    for (std::size_t j = 0; targets_.values != nullptr && j < layer.fan_out; ++j)
-      values_[j] = broadcast(y[j]);
+    const std::size_t columns = layer.fan_out / net_.loss.outputs_per_target();
+    for (std::size_t j = 0; targets_.values != nullptr && j < columns; ++j) values_[j] = broadcast(y[j]);
     lanes.logits = (const T*)logits_, lanes.delta = (T*)slopes_, lanes.outputs = layer.fan_out;
     lanes.values = targets_.values == nullptr ? nullptr : (const T*)values_;
-    loss = loss_lanes(net_.loss, layer.activation, lanes);
+    loss = loss_lanes(layer.activation, lanes);
     for (std::size_t j = 0; j < layer.fan_out; ++j) delta.numbers()[j] = slopes_[j][0];
     return delta;
   }
@@ -182,10 +190,16 @@ class OnlineNet {
 
 // Whether one row a step can be trained on here.
 template <class T>
-bool online_suits(const TinyNet<T>& net, std::size_t batch_size, const Optimizer& optimizer, double l2) {
+bool online_suits(const TinyNet<T>& net, std::size_t batch_size, const Optimizer& optimizer,
+                  const Regularization& settings) {
   bool few_units = net.depth <= kOnlineLayers && net.layers[0].fan_in <= kOnlineUnits;
-  for (std::size_t l = 0; few_units && l < net.depth; ++l) few_units = net.layers[l].fan_out <= kOnlineUnits;
-  return few_units && batch_size == 1 && optimizer.rule == Rule::sgd && optimizer.momentum == 0 && l2 == 0;
+  for (std::size_t l = 0; few_units && l < net.depth; ++l) {
+    few_units = net.layers[l].fan_out <= kOnlineUnits && net.layers[l].dropout == 0;
+  }
+  const bool plain = optimizer.rule == Rule::sgd && optimizer.momentum == 0 &&
+                     !settings.changes_gradients() && settings.max_norm == 0;
+  const bool all_trained = net.part_count == 1 && net.parts[0].count == net.size;
+  return few_units && batch_size == 1 && plain && all_trained;
 }
 
 template <class T, int Depth = 1>

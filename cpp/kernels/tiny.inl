@@ -66,8 +66,14 @@ struct LaneSums {
 template <class T>
 class TinyPass {
  public:
-  TinyPass(const TinyNet<T>& net, const Block<T>& block, std::size_t first, std::size_t rows)
-      : net_(net), rows_(rows), vectors_(padded<T>(rows) / kLanes<T>), targets_(block.targets) {
+  TinyPass(const TinyNet<T>& net, const Block<T>& block, std::size_t first, std::size_t rows,
+           std::uint64_t step)
+      : net_(net),
+        rows_(rows),
+        vectors_(padded<T>(rows) / kLanes<T>),
+        targets_(block.targets),
+        draw_{net.seed, step},
+        first_row_(block.first_row) {
     transpose_rows(net.inputs, block.x + static_cast<std::ptrdiff_t>(first) * block.x_stride, block.x_stride,
                    net.layers[0].fan_in);
     read_targets(first);
@@ -88,10 +94,7 @@ class TinyPass {
       sums(planes.activations, a, net_.parameters + layer.weights, 1, layer.fan_out,
            net_.bias ? net_.parameters + layer.biases : nullptr, layer.fan_in, layer.fan_out);
       if (l + 1 < net_.depth) {
-        with_activation<T>(layer.activation, [&](auto function) {
-          map(planes.activations, planes.activations, layer.fan_out * net_.stride,
-              [](Vec<T> h) { return decltype(function)::value(h); });
-        });
+        activate(l);
       }
       a = planes.activations;
     }
@@ -111,10 +114,11 @@ class TinyPass {
                               planes.deltas + v,
                               weights * factor,
                               net_.stride,
-                              layer.fan_out};
+                              layer.fan_out,
+                              net_.loss};
       // rows beyond the last hold what was there before: no weight, but perhaps not finite
       total.part[v / kLanes<T> % kParts] +=
-          select<T>(weights == 0, Vec<T>{}, weights * loss_lanes(net_.loss, layer.activation, rows));
+          select<T>(weights == 0, Vec<T>{}, weights * loss_lanes(layer.activation, rows));
     }
   }
 
@@ -124,10 +128,9 @@ class TinyPass {
       const TinyPlanes<T>& below = net_.planes[l - 1];
       sums(below.deltas, net_.planes[l].deltas, net_.parameters + layer.weights, layer.fan_out, 1, nullptr,
            layer.fan_out, layer.fan_in);
-      with_activation<T>(net_.layers[l - 1].activation, [&](auto function) {
-        combine(below.deltas, below.activations, layer.fan_in * net_.stride,
-                [](Vec<T> delta, Vec<T> a) { return decltype(function)::slope(delta, a); });
-      });
+      const T* kept = below.slopes == nullptr ? below.activations : below.slopes;
+      activation_backward(net_.layers[l - 1].activation, below.deltas, 0, kept, 0, 1,
+                          layer.fan_in * net_.stride, below.slopes != nullptr);
     }
   }
 
@@ -154,6 +157,25 @@ class TinyPass {
   }
 
  private:
+  void activate(std::size_t l) {
+    const Layer& layer = net_.layers[l];
+    const TinyPlanes<T>& planes = net_.planes[l];
+    if (planes.slopes != nullptr) {
+      // A plane is a unit: along it, the index goes from row to row.
+      const Dropout dropout{layer.dropout, keys_of(draw_, l), layer.fan_out, first_row_, 0};
+      activate_keeping_slopes(layer.activation, planes.activations, planes.slopes,
+                              static_cast<std::ptrdiff_t>(net_.stride), layer.fan_out, net_.stride, dropout,
+                              [&](std::size_t unit, std::size_t row) {
+                                return indices<T>((first_row_ + row) * layer.fan_out + unit, layer.fan_out);
+                              });
+      return;
+    }
+    with_activation<T>(layer.activation, [&](auto function) {
+      map(planes.activations, planes.activations, layer.fan_out * net_.stride,
+          [](Vec<T> h) { return decltype(function)::value(h); });
+    });
+  }
+
   // Whether `last` is as many rows after `first` as a vector has lanes, less one.
   bool is_row(const T* last, const T* first) const {
     return last == first + static_cast<std::ptrdiff_t>((kLanes<T> - 1) * net_.stride);
@@ -214,7 +236,7 @@ class TinyPass {
       for (std::size_t i = 0; i < rows_; ++i) net_.targets[i] = static_cast<T>(targets_.labels[first + i]);
     } else {
       transpose_rows(net_.targets, targets_.values + static_cast<std::ptrdiff_t>(first) * targets_.stride,
-                     targets_.stride, net_.layers[net_.depth - 1].fan_out);
+                     targets_.stride, net_.layers[net_.depth - 1].fan_out / net_.loss.outputs_per_target());
     }
     if (targets_.weights != nullptr) targets_.weights += first;
   }
@@ -230,11 +252,14 @@ class TinyPass {
   std::size_t rows_;
   std::size_t vectors_;
   Targets<T> targets_;
+  Draw draw_;
+  std::size_t first_row_;
 };
 
 template <class T>
-double tiny_gradient(const TinyNet<T>& net, const Block<T>& block, double scale, bool accumulate) {
-  TinyPass<T> pass(net, block, 0, block.rows);
+double tiny_gradient(const TinyNet<T>& net, const Block<T>& block, double scale, bool accumulate,
+                     std::uint64_t step) {
+  TinyPass<T> pass(net, block, 0, block.rows, step);
   pass.forward();
   LaneSums<T> losses;
   pass.loss(scale, losses);
@@ -243,24 +268,46 @@ double tiny_gradient(const TinyNet<T>& net, const Block<T>& block, double scale,
   return losses.sum();
 }
 
+// Moves the parameters by their gradients.
 template <class T>
-bool tiny_train(const TinyNet<T>& net, const Block<T>& block, std::size_t batch_size, double l2,
-                Update<T> step, double& loss) {
-  if (online_suits(net, batch_size, step.optimizer, l2)) {
+bool tiny_update(const TinyNet<T>& net, const Regularization& settings, const Update<T>& step) {
+  if (settings.changes_gradients()) {
+    // Clipping would make any number finite.
+    if (settings.clips() && !all_finite(net.gradients, net.size)) return false;
+    regularize(net.gradients, net.parameters, settings, net.weight_count, net.size);
+  }
+  for (std::size_t p = 0; p < net.part_count; ++p) {
+    const Part& part = net.parts[p];
+    Update<T> of_part = step;
+    if (!part.decays) of_part.optimizer.weight_decay = 0;
+    if (of_part.state != nullptr) of_part.state += part.first;
+    if (!update(net.parameters + part.first, net.gradients + part.first, of_part, part.count)) return false;
+  }
+  for (std::size_t l = 0; settings.max_norm != 0 && l < net.depth; ++l) {
+    const Layer& layer = net.layers[l];
+    limit_columns(net.parameters + layer.weights, settings.max_norm, layer.fan_in, layer.fan_out);
+  }
+  return true;
+}
+
+template <class T>
+bool tiny_train(const TinyNet<T>& net, const Block<T>& block, std::size_t batch_size,
+                const Regularization& settings, Update<T>& step, double& loss) {
+  if (online_suits(net, batch_size, step.optimizer, settings)) {
     loss = static_cast<double>(online_train(net, block, step.optimizer.lr)[0]);
+    step.t += block.rows;
     return loss - loss == 0 && all_finite(net.parameters, net.size);
   }
   LaneSums<T> losses;
   for (std::size_t first = 0; first < block.rows; first += batch_size) {
     const std::size_t left = block.rows - first;
-    TinyPass<T> pass(net, block, first, left < batch_size ? left : batch_size);
+    TinyPass<T> pass(net, block, first, left < batch_size ? left : batch_size, step.t);
     pass.forward();
     pass.loss(gradient_scale(net.reduction, pass.weight_sum()), losses);
     pass.backward();
     pass.gradients(false);
-    if (l2 != 0) add_penalty(net.gradients, net.parameters, l2, net.weight_count);
-    ++step.t;
-    if (!update(net.parameters, net.gradients, step, net.size)) return false;
+    advance(step);
+    if (!tiny_update(net, settings, step)) return false;
   }
   loss = losses.sum();
   return loss - loss == 0 && all_finite(net.parameters, net.size);

@@ -152,6 +152,18 @@ void check_distributions(const Rows& rows, const std::string& name) {
   }
 }
 
+void check_signs(const Rows& rows, const std::string& name) {
+  std::vector<double> row(rows.columns);
+  for (std::size_t i = 0; i < rows.rows; ++i) {
+    gather(row.data(), rows.columns, rows, {i, 1, nullptr});
+    for (std::size_t j = 0; j < rows.columns; ++j) {
+      if (row[j] == 0 || row[j] == 1 || row[j] == -1) continue;
+      throw py::value_error(name + " must be 1, and -1 or 0, for the loss hinge; it is " +
+                            value_text(rows, {i, j}));
+    }
+  }
+}
+
 bool reads_as_labels(const py::array& y, Loss loss) {
   return loss == Loss::cross_entropy && (y.ndim() == 1 || (y.ndim() == 2 && y.shape(1) == 1));
 }
@@ -161,14 +173,14 @@ Input read_y(const Net<T>& net, std::size_t rows, const py::object& given, const
              bool& labels) {
   const py::array array = as_array(given, name);
   labels = reads_as_labels(array, net.loss());
-  const std::size_t columns = labels ? 1 : net.outputs();
+  const std::size_t columns = labels ? 1 : net.targets();
   const bool matrix = array.ndim() == 2 && static_cast<std::size_t>(array.shape(1)) == columns;
   const bool vector = array.ndim() == 1 && columns == 1;
   if (!(matrix || vector) || static_cast<std::size_t>(array.shape(0)) != rows) {
-    const std::string n = std::to_string(rows), o = std::to_string(net.outputs());
+    const std::string n = std::to_string(rows), o = std::to_string(net.targets());
     const std::string allowed = net.loss() == Loss::cross_entropy
                                     ? "(" + n + ",) class indices or (" + n + ", " + o + ")"
-                                : net.outputs() == 1 ? "(" + n + ", 1) or (" + n + ",)"
+                                : net.targets() == 1 ? "(" + n + ", 1) or (" + n + ",)"
                                                      : "(" + n + ", " + o + ")";
     throw py::value_error(name + " has shape " + shape_text(array) + "; expected " + allowed);
   }
@@ -186,6 +198,11 @@ Input read_y(const Net<T>& net, std::size_t rows, const py::object& given, const
     if (net.loss() == Loss::cross_entropy) check_distributions(y.rows, name);
   } else {
     check_finite<T>(y.rows, name);
+    if (net.loss() == Loss::poisson) {
+      check_range(y.rows, name, 0, std::numeric_limits<double>::max(), "at least 0 for the loss poisson");
+    } else if (net.loss() == Loss::hinge) {
+      check_signs(y.rows, name);
+    }
   }
   return y;
 }

@@ -30,7 +30,7 @@ class NetCore {
 
   Net<T>& net() { return net_; }
   OptimizerState<T>& optimizer_state() { return optimizer_state_; }
-  std::uint64_t epochs_trained = 0;
+  Progress progress;
 
   // Asking takes as long as a small net: only where the work is worth more than one thread.
   std::size_t threads_for(double operations) const {
@@ -84,7 +84,9 @@ class NetCore {
       space_.use_threads(threads);
       Interrupt never;
       for_each_chunk({0, rows}, [&](const Batch& chunk) {
-        chainrule::forward(space_, net_, reader_.read(input.rows, chunk), true, chunk.first, never);
+        const std::uint64_t step = optimizer_state_.steps();
+        chainrule::forward(space_, net_, noisy(reader_.read(input.rows, chunk), chunk), true, chunk.first,
+                           never, &step);
       });
       copy_rows(to, space_.activations(net_.layers().size() - 1), rows, net_.outputs());
     }
@@ -105,8 +107,8 @@ class NetCore {
     const double scale = gradient_scale(net_.reduction(), sum.weight);
     Interrupt never;
     for_each_chunk(all, [&](const Batch& chunk) {
-      sum.loss += chainrule::backward(space_, net_, reader_.read(data, chunk), scale, chunk.first > 0,
-                                      chunk.first, never);
+      sum.loss += chainrule::backward(space_, net_, noisy(reader_.read(data, chunk), chunk), scale,
+                                      chunk.first > 0, chunk.first, never);
     });
     return sum.reduced(net_.reduction());
   }
@@ -126,7 +128,7 @@ class NetCore {
     const std::size_t threads = threads_for(net_.forward_operations(data.x.rows));
     py::gil_scoped_release release;
     Stepper<T> stepper(net_, data.x.rows, threads);
-    return stepper.step(data, {0, data.x.rows}, optimizer_state_, optimizer, 0).reduced(net_.reduction());
+    return stepper.step(data, {0, data.x.rows}, optimizer_state_, optimizer, {}).reduced(net_.reduction());
   }
 
   double loss(const py::object& x, const py::object& y, const py::object& sample_weight) {
@@ -160,6 +162,13 @@ class NetCore {
     return y;
   }
 
+  void freeze(std::size_t layer, bool frozen) {
+    const auto lock = alone();
+    net_.freeze(layer, frozen);
+  }
+
+  bool is_frozen(std::size_t layer) const { return net_.frozen(layer); }
+
   // Preactivations, activations and deltas of every layer, as the last forward and backward pass left them.
   py::tuple intermediates() {
     const auto lock = alone();
@@ -168,7 +177,8 @@ class NetCore {
     const std::size_t rows = forward_->rows.rows, last = net_.layers().size() - 1;
     Workspace<T> recomputed(net_, rows);
     for_each_chunk({0, rows}, [&](const Batch& chunk) {
-      chainrule::preactivations(recomputed, space_, net_, reader_.read(forward_->rows, chunk), chunk.first);
+      chainrule::preactivations(recomputed, space_, net_, noisy(reader_.read(forward_->rows, chunk), chunk),
+                                chunk.first);
     });
     py::list h, a, delta;
     for (std::size_t l = 0; l <= last; ++l) {
@@ -180,6 +190,12 @@ class NetCore {
   }
 
  private:
+  // A chunk as the pass sees it that the next step makes.
+  Block<T> noisy(Block<T> block, const Batch& chunk) {
+    block.first_row = chunk.first;
+    return with_input_noise(net_, block, block.rows, optimizer_state_.steps(), noise_);
+  }
+
   static void copy_rows(T* to, const Plane<T>& from, std::size_t rows, std::size_t columns) {
     for (std::size_t i = 0; i < rows; ++i)
       std::memcpy(to + i * columns, from.from_row(i).data, columns * sizeof(T));
@@ -200,6 +216,7 @@ class NetCore {
   std::optional<Input> forward_;  // the inputs of the last forward pass, while its activations are good
   Workspace<T> space_;
   BlockReader<T> reader_;
+  Buffer<T> noise_;
 };
 
 // A fit in progress: Python drives it in blocks of epochs, and looks at the losses between them.
@@ -223,25 +240,24 @@ class Fit {
     });
   }
 
-  // Returns why it stopped: "converged", "patience", or None after all the epochs.
-  std::optional<std::string> run(std::size_t epochs) {
+  // Runs an epoch with each of these learning rates. Returns why it stopped, or None after all of them.
+  std::optional<std::string> run(const py::array_t<double, py::array::c_style>& rates) {
     const auto lock = core_.alone_to_train();
+    const double* values = rates.data();
+    const auto epochs = static_cast<std::size_t>(rates.size());
     Stop stop;
     {
       py::gil_scoped_release release;
-      stop = trainer_->run(epochs, core_.epochs_trained);
+      stop = trainer_->run(values, epochs, core_.progress);
     }
-    switch (stop) {
-      case Stop::interrupted:
-        throw py::error_already_set();
-      case Stop::converged:
-        return "converged";
-      case Stop::patience:
-        return "patience";
-      case Stop::none:
-        break;
-    }
-    return std::nullopt;
+    if (stop == Stop::interrupted) throw py::error_already_set();
+    return name(stop);
+  }
+
+  // The same after an epoch that was judged by another measure.
+  std::optional<std::string> judge(double measure) {
+    const auto lock = core_.alone_to_train();
+    return name(trainer_->judge(measure));
   }
 
   void restore_best() {
@@ -256,6 +272,21 @@ class Fit {
   py::array_t<double> validation_losses() const { return copy(trainer_->validation_losses()); }
 
  private:
+  static std::optional<std::string> name(Stop stop) {
+    switch (stop) {
+      case Stop::converged:
+        return "converged";
+      case Stop::patience:
+        return "patience";
+      case Stop::time:
+        return "time";
+      case Stop::interrupted:
+      case Stop::none:
+        break;
+    }
+    return std::nullopt;
+  }
+
   static py::array_t<double> copy(const std::vector<double>& values) {
     return py::array_t<double>(static_cast<py::ssize_t>(values.size()), values.data());
   }
@@ -267,15 +298,21 @@ class Fit {
 };
 
 NetConfig read_config(const std::vector<std::size_t>& sizes, const std::vector<std::string>& activations,
-                      const std::string& loss, const std::string& reduction, bool bias) {
+                      const std::string& loss, const std::vector<double>& loss_constants,
+                      const std::string& reduction, bool bias, const std::vector<double>& dropout,
+                      double input_noise, std::uint64_t seed) {
   NetConfig config;
   config.sizes = sizes;
   for (const std::string& name : activations) {
     config.activations.push_back(find<Activation>(kActivationNames, name, "activations"));
   }
   config.loss = find<Loss>(kLossNames, loss, "loss");
+  config.loss_constants = loss_constants;
   config.reduction = find<Reduction>(kReductionNames, reduction, "reduction");
   config.bias = bias;
+  config.dropout = dropout;
+  config.input_noise = input_noise;
+  config.seed = seed;
   return config;
 }
 
@@ -317,16 +354,36 @@ void write_optimizer_state(NetCore<T>& core, const std::string& rule, std::uint6
   }
 }
 
+// The epoch that an interrupt left: rows done, their losses and weights, and what a fit must have to go on.
+template <class T>
+std::optional<std::tuple<std::size_t, double, double, std::size_t, std::size_t, bool>> read_progress(
+    const NetCore<T>& core) {
+  const Progress& p = core.progress;
+  if (p.rows_done == 0) return std::nullopt;
+  return std::tuple(p.rows_done, p.sum.loss, p.sum.weight, p.rows, p.batch_size, p.shuffled);
+}
+
+template <class T>
+void write_progress(NetCore<T>& core, std::size_t rows_done, double loss, double weight, std::size_t rows,
+                    std::size_t batch_size, bool shuffled) {
+  const auto lock = core.alone();
+  core.progress = {core.progress.epochs, rows_done, {loss, weight}, rows, batch_size, shuffled};
+}
+
 template <class T>
 void register_net(py::module_& module, const char* net_name, const char* fit_name) {
   using Core = NetCore<T>;
   py::class_<Core>(module, net_name)
       .def(py::init([](const std::vector<std::size_t>& sizes, const std::vector<std::string>& activations,
-                       const std::string& loss, const std::string& reduction, bool bias, py::object threads) {
-             return std::make_unique<Core>(read_config(sizes, activations, loss, reduction, bias),
+                       const std::string& loss, const std::vector<double>& loss_constants,
+                       const std::string& reduction, bool bias, const std::vector<double>& dropout,
+                       double input_noise, std::uint64_t seed, py::object threads) {
+             return std::make_unique<Core>(read_config(sizes, activations, loss, loss_constants, reduction,
+                                                       bias, dropout, input_noise, seed),
                                            std::move(threads));
            }),
-           py::arg("sizes"), py::arg("activations"), py::arg("loss"), py::arg("reduction"), py::arg("bias"),
+           py::arg("sizes"), py::arg("activations"), py::arg("loss"), py::arg("loss_constants"),
+           py::arg("reduction"), py::arg("bias"), py::arg("dropout"), py::arg("input_noise"), py::arg("seed"),
            py::arg("threads"))
       .def_property_readonly("parameters",
                              [](const py::object& self) {
@@ -338,7 +395,14 @@ void register_net(py::module_& module, const char* net_name, const char* fit_nam
                                Buffer<T>& arena = self.cast<Core&>().net().gradients();
                                return view(arena.data(), arena.size(), self);
                              })
-      .def_readwrite("epochs_trained", &Core::epochs_trained)
+      .def_property(
+          "epochs_trained", [](const Core& core) { return core.progress.epochs; },
+          [](Core& core, std::uint64_t epochs) { core.progress.epochs = epochs; })
+      .def_property_readonly("epoch_in_progress", &read_progress<T>)
+      .def("resume_epoch", &write_progress<T>, py::arg("rows_done"), py::arg("loss"), py::arg("weight"),
+           py::arg("rows"), py::arg("batch_size"), py::arg("shuffled"))
+      .def("is_frozen", [](const Core& core, std::size_t layer) { return core.is_frozen(layer); })
+      .def("freeze", &Core::freeze, py::arg("layer"), py::arg("frozen"))
       .def("forward", &Core::forward, py::arg("X"))
       .def("backward", &Core::backward, py::arg("Y"), py::arg("sample_weight"))
       .def("update", &Core::update, py::arg("optimizer"))
@@ -353,15 +417,19 @@ void register_net(py::module_& module, const char* net_name, const char* fit_nam
   py::class_<Fit<T>>(module, fit_name)
       .def(py::init([](Core& core, const py::object& x, const py::object& y, const py::object& sample_weight,
                        const py::object& validation, const Optimizer& optimizer, std::size_t batch_size,
-                       bool shuffle, std::uint64_t seed, double l2, double tol, std::size_t patience) {
+                       bool shuffle, std::uint64_t seed, const Regularization& regularization, double tol,
+                       std::size_t patience, double time_limit, bool judged_outside) {
              const std::size_t threads = core.threads_for(std::numeric_limits<double>::infinity());
-             const FitOptions options{optimizer, batch_size, shuffle, seed, l2, tol, patience, threads};
+             const FitOptions options{optimizer, batch_size, shuffle, seed,       regularization,
+                                      tol,       patience,   threads, time_limit, judged_outside};
              return std::make_unique<Fit<T>>(core, x, y, sample_weight, validation, options);
            }),
            py::arg("core"), py::arg("X"), py::arg("Y"), py::arg("sample_weight"), py::arg("validation"),
-           py::arg("optimizer"), py::arg("batch_size"), py::arg("shuffle"), py::arg("seed"), py::arg("l2"),
-           py::arg("tol"), py::arg("patience"), py::keep_alive<1, 2>())
-      .def("run", &Fit<T>::run, py::arg("epochs"))
+           py::arg("optimizer"), py::arg("batch_size"), py::arg("shuffle"), py::arg("seed"),
+           py::arg("regularization"), py::arg("tol"), py::arg("patience"), py::arg("time_limit"),
+           py::arg("judged_outside"), py::keep_alive<1, 2>())
+      .def("run", &Fit<T>::run, py::arg("learning_rates"))
+      .def("judge", &Fit<T>::judge, py::arg("measure"))
       .def("restore_best", &Fit<T>::restore_best)
       .def_property_readonly("epochs", &Fit<T>::epochs)
       .def_property_readonly("last_loss", &Fit<T>::last_loss)

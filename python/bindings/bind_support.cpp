@@ -45,14 +45,57 @@ void register_build_info(py::module_& module) {
   kernel_set();  // a CHAINRULE_ISA that cannot be had is an error of the import, not of the first step
 }
 
+static void set_constant(Optimizer& optimizer, const std::string& name, double value) {
+  const std::pair<const char*, double Optimizer::*> constants[] = {
+      {"lr", &Optimizer::lr},
+      {"momentum", &Optimizer::momentum},
+      {"beta1", &Optimizer::beta1},
+      {"beta2", &Optimizer::beta2},
+      {"epsilon", &Optimizer::epsilon},
+      {"weight_decay", &Optimizer::weight_decay},
+      {"momentum_decay", &Optimizer::momentum_decay},
+      {"rho", &Optimizer::rho},
+      {"eta_minus", &Optimizer::eta_minus},
+      {"eta_plus", &Optimizer::eta_plus},
+      {"step_min", &Optimizer::step_min},
+      {"step_max", &Optimizer::step_max},
+  };
+  for (const auto& [known, member] : constants) {
+    if (name == known) {
+      optimizer.*member = value;
+      return;
+    }
+  }
+  if (name == "nesterov") {
+    optimizer.nesterov = value != 0;
+  } else if (name == "decay_biases") {
+    optimizer.decay_biases = value != 0;
+  } else {
+    throw py::type_error("an optimizer has no constant '" + name + "'");
+  }
+}
+
 void register_optimizer(py::module_& module) {
   py::class_<Optimizer>(module, "Optimizer", "An update rule and its constants.")
-      .def(py::init([](const std::string& rule, double lr, double momentum, double beta1, double beta2,
-                       double epsilon) {
-             return Optimizer{find<Rule>(kRuleNames, rule, "rule"), lr, momentum, beta1, beta2, epsilon};
+      .def(py::init([](const std::string& rule, const py::kwargs& constants) {
+             Optimizer optimizer;
+             optimizer.rule = find<Rule>(kRuleNames, rule, "rule");
+             for (const auto& [name, value] : constants) {
+               set_constant(optimizer, name.cast<std::string>(), value.cast<double>());
+             }
+             return optimizer;
            }),
-           py::arg("rule"), py::arg("lr"), py::kw_only(), py::arg("momentum") = 0.0, py::arg("beta1") = 0.9,
-           py::arg("beta2") = 0.999, py::arg("epsilon") = 1e-8);
+           py::arg("rule"));
+}
+
+void register_regularization(py::module_& module) {
+  py::class_<Regularization>(module, "Regularization", "Penalties, clipping and limits; 0 is off.")
+      .def(py::init([](double l1, double l2, double clip_value, double clip_norm, double max_norm,
+                       bool penalize_biases) {
+             return Regularization{l1, l2, clip_value, clip_norm, max_norm, penalize_biases};
+           }),
+           py::kw_only(), py::arg("l1"), py::arg("l2"), py::arg("clip_value"), py::arg("clip_norm"),
+           py::arg("max_norm"), py::arg("penalize_biases"));
 }
 
 void register_permutation(py::module_& module) {

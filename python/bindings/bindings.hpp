@@ -8,6 +8,7 @@ namespace chainrule::bindings {
 void register_errors();
 void register_build_info(pybind11::module_& module);
 void register_optimizer(pybind11::module_& module);
+void register_regularization(pybind11::module_& module);
 void register_permutation(pybind11::module_& module);
 void register_thread_limit(pybind11::module_& module);
 void register_limits(pybind11::module_& module);

@@ -7,6 +7,7 @@ PYBIND11_MODULE(_core, module) {
   register_errors();
   register_build_info(module);
   register_optimizer(module);
+  register_regularization(module);
   register_permutation(module);
   register_thread_limit(module);
   register_limits(module);

@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, SupportsIndex, cast
 
+from .checks import read_fraction, read_number
+from .losses import Loss, read_loss
+
 __all__ = [
     "ACTIVATIONS",
     "DTYPES",
-    "LOSSES",
     "OUTPUT_OF_LOSS",
     "REDUCTIONS",
     "DType",
@@ -26,14 +28,30 @@ __all__ = [
 DType = Literal["float32", "float64"]
 
 #: Activation names; softmax couples the units of a layer and is for the output only.
-ACTIVATIONS = ("identity", "sigmoid", "tanh", "relu", "softmax")
+ACTIVATIONS = (
+    "identity",
+    "sigmoid",
+    "hard_sigmoid",
+    "tanh",
+    "relu",
+    "leaky_relu",
+    "elu",
+    "selu",
+    "gelu",
+    "gelu_tanh",
+    "silu",
+    "mish",
+    "softplus",
+    "softsign",
+    "exp",
+    "softmax",
+)
 HIDDEN_ACTIVATIONS = tuple(name for name in ACTIVATIONS if name != "softmax")
-LOSSES = ("squared_error", "half_squared_error", "log_loss", "cross_entropy")
 REDUCTIONS = ("mean", "sum")
 DTYPES = ("float32", "float64")
 
-#: Losses that are defined on probabilities, and the output activation that gives them.
-OUTPUT_OF_LOSS = {"log_loss": "sigmoid", "cross_entropy": "softmax"}
+#: Losses that are one formula of the logits together with their output activation, and which that is.
+OUTPUT_OF_LOSS = {"log_loss": "sigmoid", "cross_entropy": "softmax", "poisson": "exp"}
 
 
 def choose(argument: str, given: object, allowed: Sequence[str]) -> str:
@@ -72,22 +90,27 @@ class NetConfig:
         Units per layer, inputs first: ``(features, hidden..., outputs)``.
     activations : tuple of str
         One name per layer of weights, the output's last.
-    loss : str
-        One of `LOSSES`.
+    loss : Loss
     reduction : str
         ``"mean"`` or ``"sum"`` over rows; the outputs of a row are always summed.
     bias : bool
         Whether every layer adds a bias.
     dtype : str
         ``"float32"`` or ``"float64"``.
+    dropout : tuple of float
+        One per hidden layer: the share of its outputs that a training step drops.
+    input_noise : float
+        Standard deviation of the normal noise that a training step adds to the inputs.
     """
 
     sizes: tuple[int, ...]
     activations: tuple[str, ...]
-    loss: str
+    loss: Loss
     reduction: str
     bias: bool
     dtype: DType
+    dropout: tuple[float, ...] = ()
+    input_noise: float = 0.0
 
     @classmethod
     def create(
@@ -95,10 +118,12 @@ class NetConfig:
         sizes: Sequence[int],
         hidden: str | Sequence[str] = "sigmoid",
         output: str = "sigmoid",
-        loss: str = "half_squared_error",
+        loss: str | Loss = "half_squared_error",
         reduction: str = "mean",
         bias: bool = True,
         dtype: Any = "float32",
+        dropout: float | Sequence[float] = 0.0,
+        input_noise: float = 0.0,
     ) -> NetConfig:
         """Check every argument of `chainrule.Net` and return the configuration.
 
@@ -114,10 +139,15 @@ class NetConfig:
         checked_sizes = _read_sizes(sizes)
         hidden_names = _read_hidden(hidden, len(checked_sizes) - 2)
         output = choose("output", output, ACTIVATIONS)
-        loss = choose("loss", loss, LOSSES)
-        required = OUTPUT_OF_LOSS.get(loss)
+        rule = read_loss(loss)
+        required = OUTPUT_OF_LOSS.get(rule.name)
         if required is not None and output != required:
-            raise ValueError(f"loss={loss!r} needs output={required!r}; got output={output!r}")
+            raise ValueError(f"loss={rule.name!r} needs output={required!r}; got output={output!r}")
+        if checked_sizes[-1] % rule.outputs_per_target:
+            raise ValueError(
+                f"loss={str(rule)!r} needs {rule.outputs_per_target} outputs for each column of the targets; "
+                f"got {checked_sizes[-1]} outputs"
+            )
         if output == "softmax" and checked_sizes[-1] < 2:
             raise ValueError("output='softmax' needs at least 2 outputs; got 1")
         if not isinstance(bias, bool):
@@ -125,10 +155,12 @@ class NetConfig:
         config = cls(
             sizes=checked_sizes,
             activations=(*hidden_names, output),
-            loss=loss,
+            loss=rule,
             reduction=choose("reduction", reduction, REDUCTIONS),
             bias=bias,
             dtype=_read_dtype(dtype),
+            dropout=_read_dropout(dropout, len(checked_sizes) - 2),
+            input_noise=read_number("input_noise", input_noise),
         )
         _check_memory(config)
         return config
@@ -142,6 +174,11 @@ class NetConfig:
     def outputs(self) -> int:
         """Number of outputs of the last layer."""
         return self.sizes[-1]
+
+    @property
+    def target_columns(self) -> int:
+        """Columns of the targets: one per output, or per group of outputs where the loss has several quantiles."""
+        return self.outputs // self.loss.outputs_per_target
 
     @property
     def layer_shapes(self) -> tuple[tuple[int, int], ...]:
@@ -173,6 +210,15 @@ def _read_hidden(hidden: object, layers: int) -> tuple[str, ...]:
     if len(names) != layers:
         raise ValueError(f"hidden lists {len(names)} activations, but the net has {layers} hidden layers")
     return tuple(choose(f"hidden[{i}]", name, HIDDEN_ACTIVATIONS) for i, name in enumerate(names))
+
+
+def _read_dropout(dropout: object, layers: int) -> tuple[float, ...]:
+    if not hasattr(dropout, "__iter__"):
+        return (read_fraction("dropout", dropout, "[0, 1)"),) * layers
+    shares = list(cast(Sequence[object], dropout))
+    if len(shares) != layers:
+        raise ValueError(f"dropout lists {len(shares)} shares, but the net has {layers} hidden layers")
+    return tuple(read_fraction(f"dropout[{i}]", share, "[0, 1)") for i, share in enumerate(shares))
 
 
 def _read_dtype(dtype: object) -> DType:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from .config import NetConfig, choose, read_count
 from .errors import ModelFormatError
 from .initializers import read_seed
+from .rates import read_schedule_state
 
 if TYPE_CHECKING:
     from .net import Net
@@ -28,8 +29,8 @@ __all__ = ["load", "read_metadata", "save"]
 
 FORMAT_VERSION = 1
 
-#: Arrays that each rule keeps, a number per parameter; without momentum, sgd keeps none.
-SLOTS = {"sgd": (0, 1), "adam": (2,)}
+#: Arrays that each rule may keep, a number per parameter; sgd and rmsprop keep one less without momentum.
+SLOTS = {"sgd": (0, 1), "adam": (2,), "adamw": (2,), "nadam": (2,), "rmsprop": (1, 2), "adagrad": (1,), "rprop": (2,)}
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -46,12 +47,17 @@ def save(net: Net, path: str | os.PathLike[str], metadata: dict[str, str]) -> No
         "format": FORMAT_VERSION,
         "sizes": net.config.sizes,
         "activations": net.config.activations,
-        "loss": net.config.loss,
+        "loss": str(net.config.loss),
         "reduction": net.config.reduction,
         "bias": net.config.bias,
         "dtype": net.config.dtype,
         "seed": net.seed,
         "epochs_trained": net.epochs_trained,
+        "dropout": net.config.dropout,
+        "input_noise": net.config.input_noise,
+        "frozen": net.frozen,
+        "epoch_in_progress": net._core.epoch_in_progress,
+        "schedule": net.schedule_state,
         "optimizer": {"rule": rule, "steps": steps, "slots": len(slots)},
     }
     write_atomically(Path(path), to_bytes(tensors, metadata=metadata | {"chainrule": json.dumps(description)}))
@@ -129,6 +135,9 @@ def _build(cls: type[Net], description: dict[str, Any], tensors: Tensors) -> Net
         description["reduction"],
         description["bias"],
         description["dtype"],
+        # Files of older versions have none of these.
+        description.get("dropout", 0.0),
+        description.get("input_noise", 0.0),
     )
     rule, steps, slots = _read_optimizer(description["optimizer"])
     _check_tensors(config, slots, tensors)
@@ -139,6 +148,13 @@ def _build(cls: type[Net], description: dict[str, Any], tensors: Tensors) -> Net
             view[...] = tensors[f"{kind}.{layer}"]
     net._core.write_optimizer_state(rule, steps, [tensors[f"optimizer.{slot}"] for slot in range(slots)])
     net._core.epochs_trained = read_count("epochs_trained", description["epochs_trained"], minimum=0)
+    net.freeze(*description.get("frozen", ()))
+    net.schedule_state = read_schedule_state(description.get("schedule"))
+    if (progress := description.get("epoch_in_progress")) is not None:
+        rows_done, loss, weight, rows, batch_size, shuffled = progress
+        if not 0 < rows_done < rows:
+            raise ValueError(f"epoch_in_progress has {rows_done!r} of {rows!r} rows done")
+        net._core.resume_epoch(rows_done, loss, weight, rows, batch_size, shuffled)
     return net
 
 

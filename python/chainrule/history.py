@@ -1,4 +1,4 @@
-"""What a fit reports: losses per epoch, time, and why it stopped."""
+"""What a fit reports: losses and metrics per epoch, time, and why it stopped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FitState", "History", "StopReason"]
 
-StopReason = Literal["epochs", "converged", "patience", "callback", "interrupted", "diverged"]
+StopReason = Literal["epochs", "converged", "patience", "time", "callback", "interrupted", "diverged"]
 
 
 @dataclass
@@ -24,22 +24,30 @@ class History:
     loss : ndarray of float64, (epochs,)
         Training loss of each epoch, as met on the way: every row's loss before the
         update that its minibatch makes, averaged over the rows by their weights
-        (``reduction="mean"``) or summed; without the L2 penalty.
+        (``reduction="mean"``) or summed; without penalties. The first epoch of a fit
+        may have been begun by the one before.
     validation_loss : ndarray of float64, (epochs,), or None
         Loss on the validation set after each epoch.
+    learning_rate : ndarray of float64, (epochs,), or None
+        The optimizer's learning rate in each epoch, as the schedule set it.
+    metrics : dict of str to ndarray of float64, (epochs,)
+        The user's metrics after each epoch; NaN where an exception came in between.
     epochs : int
         Epochs completed.
     seconds : float
         Wall time of the fit.
     stopped : str
         ``"epochs"`` (all were run), ``"converged"`` (the training loss changed by at most
-        `tol`), ``"patience"`` (no improvement for `patience` epochs), ``"callback"``,
+        `tol`), ``"patience"`` (no improvement for `patience` epochs), ``"time"`` (the
+        `time_limit` has passed), ``"callback"`` (also where a callback or a metric raised),
         ``"interrupted"`` (Ctrl-C) or ``"diverged"``; the last two are seen in `net.history`,
         for the fit raises.
     """
 
     loss: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     validation_loss: NDArray[np.float64] | None = None
+    learning_rate: NDArray[np.float64] | None = None
+    metrics: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     epochs: int = 0
     seconds: float = 0.0
     stopped: StopReason = "epochs"
@@ -65,6 +73,10 @@ class FitState:
         Training loss of the epoch, as in `History.loss`.
     validation_loss : float or None
         Loss on the validation set, where there is one.
+    metrics : dict of str to float
+        The user's metrics after the epoch.
+    learning_rate : float
+        The learning rate of the epoch.
     seconds : float
         Wall time since the fit began.
     """
@@ -73,4 +85,6 @@ class FitState:
     epoch: int
     loss: float
     validation_loss: float | None
+    metrics: dict[str, float]
+    learning_rate: float
     seconds: float

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import operator
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from . import _core
 from .config import NetConfig, read_count
-from .initializers import initial_weights, read_seed
+from .initializers import Init, initialize, read_seed
+from .losses import Loss
 from .optimizers import Optimizer, core_optimizer
 from .threads import resolve
+from .trainable import Trainable
 from .views import LayerViews, layer_views
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
 
-    from .history import FitState, History
+    from .engine import Engine, FitOptions
+    from .fit_data import FitData
     from .trace import Array, Trace
 
 __all__ = ["Net"]
 
 
-class Net:
+class Net(Trainable):
     """A multilayer perceptron, trained by hand-derived backpropagation in C++.
 
     Layer l computes ``H = A W + b`` and ``Z = g(H)`` from the layer before it, over rows of samples.
@@ -45,15 +49,28 @@ class Net:
         How the losses of the rows combine: the weighted mean ``sum(w l) / sum(w)``, or ``sum(w l)``.
     bias : bool, default True
     dtype : {"float32", "float64"}, default "float32"
-    init : str, default "glorot_uniform"
-        Initial weights: ``"glorot_uniform"``, ``"he_uniform"``, ``"lecun_uniform"`` or ``"zeros"``.
-        Biases start at zero.
+    init : str, callable or sequence, default "glorot_uniform"
+        Initial weights. By name, the same numbers on every platform: ``"glorot_uniform"``, ``"glorot_normal"``
+        (variance 2 / (fan_in + fan_out)), ``"he_uniform"``, ``"he_normal"`` (2 / fan_in), ``"lecun_uniform"``,
+        ``"lecun_normal"`` (1 / fan_in; no normal distribution is truncated), ``"orthogonal"`` (orthonormal rows or
+        columns, whichever are fewer; takes seconds for 1000 by 1000 weights) or ``"zeros"``.
+        A callable is called as ``init(fan_in, fan_out, random)`` for one layer after the other and returns an array
+        (fan_in, fan_out); `random` is one ``numpy.random.Generator`` over a Philox keyed by `seed`, whose
+        distributions are NumPy's and may change with its version.
+        A sequence gives the array of each layer, ``[W1, W2]``.
+        Biases start at zero, unless a pair (weights, biases) is in the place of an array: ``[(W1, b1), (W2, b2)]``.
     seed : int, optional
         Fixes the initial weights and the order of the minibatches on every platform; drawn if not given.
     threads : int, optional
         The most threads to use; by default as many as the process may. Results are the same to the last bit for any
         number, and work too small to share stays on one. Never more than the processors that the process may run on,
         its cgroup's quota, ``OMP_NUM_THREADS``, or a limit set by threadpoolctl.
+    dropout : float or sequence of float, default 0
+        The share of the outputs of every hidden layer, or of each one, that a training step drops; the others are
+        scaled up as much (Srivastava et al., 2014). `forward`, `step` and `fit` train; `predict` and `loss` drop none.
+        What is dropped is fixed by `seed`, the number of the step, the row and the unit.
+    input_noise : float, default 0
+        Standard deviation of normal noise that a training step adds to the inputs.
 
     Attributes
     ----------
@@ -87,19 +104,20 @@ class Net:
         sizes: Sequence[int],
         hidden: str | Sequence[str] = "sigmoid",
         output: str = "sigmoid",
-        loss: str = "half_squared_error",
+        loss: str | Loss = "half_squared_error",
         reduction: str = "mean",
         bias: bool = True,
         dtype: DTypeLike = "float32",
-        init: str = "glorot_uniform",
+        init: Init = "glorot_uniform",
         seed: int | None = None,
         threads: int | None = None,
+        dropout: float | Sequence[float] = 0.0,
+        input_noise: float = 0.0,
     ) -> None:
-        config = NetConfig.create(sizes, hidden, output, loss, reduction, bias, dtype)
+        config = NetConfig.create(sizes, hidden, output, loss, reduction, bias, dtype, dropout, input_noise)
         resolved_seed = read_seed(seed)
         self._build(config, resolved_seed, threads if threads is None else read_count("threads", threads))
-        for view, values in zip(self.weights, initial_weights(config, init, resolved_seed), strict=True):
-            view[...] = values
+        initialize(config, init, resolved_seed, self.weights, self.biases)
 
     def _build(self, config: NetConfig, seed: int, threads: int | None) -> None:
         core = _core.Net32 if config.dtype == "float32" else _core.Net64
@@ -107,7 +125,16 @@ class Net:
         self.seed = seed
         self.threads = threads
         self._core = core(
-            config.sizes, config.activations, config.loss, config.reduction, config.bias, partial(resolve, threads)
+            config.sizes,
+            config.activations,
+            config.loss.name,
+            config.loss.constants,
+            config.reduction,
+            config.bias,
+            (*config.dropout, 0.0),
+            config.input_noise,
+            seed,
+            partial(resolve, threads),
         )
         self._weights, self._biases = layer_views(config, self._core.parameters)
         self._weight_gradients, self._bias_gradients = layer_views(config, self._core.gradients)
@@ -115,7 +142,7 @@ class Net:
     def __repr__(self) -> str:
         c = self.config
         return (
-            f"Net({list(c.sizes)}, hidden={list(c.activations[:-1])}, output={c.activations[-1]!r}, loss={c.loss!r}, "
+            f"Net({list(c.sizes)}, hidden={list(c.activations[:-1])}, output={c.activations[-1]!r}, loss={str(c.loss)!r}, "
             f"reduction={c.reduction!r}, bias={c.bias}, dtype={c.dtype!r}, seed={self.seed})"
         )
 
@@ -164,6 +191,39 @@ class Net:
     def epochs_trained(self) -> int:
         """Epochs run by every fit so far."""
         return self._core.epochs_trained
+
+    @property
+    def frozen(self) -> tuple[int, ...]:
+        """Layers of weights whose parameters no training moves; see `freeze`."""
+        return tuple(layer for layer in range(len(self.weights)) if self._core.is_frozen(layer))
+
+    def freeze(self, *layers: int) -> None:
+        """Keep the weights and biases of these layers as they are in every later update, until `unfreeze`.
+
+        Parameters
+        ----------
+        *layers : int
+            Numbers of layers of weights from 0, the one on the inputs, or from -1 backwards.
+
+        Raises
+        ------
+        TypeError, IndexError
+            There is no such layer.
+        """
+        self._freeze(layers, True)
+
+    def unfreeze(self, *layers: int) -> None:
+        """Let training move the parameters of these layers again, or of all layers where none are given."""
+        self._freeze(layers or range(len(self.weights)), False)
+
+    def _freeze(self, layers: Sequence[int], frozen: bool) -> None:
+        count = len(self.weights)
+        numbers = [operator.index(layer) for layer in layers]
+        for number in numbers:
+            if not -count <= number < count:
+                raise IndexError(f"layers must be from 0 to {count - 1}, or from -1 to -{count}; got {number}")
+        for number in numbers:
+            self._core.freeze(number % count, frozen)
 
     def forward(self, X: ArrayLike) -> Array:
         """Return the outputs for `X`, and keep what `backward` needs.
@@ -264,90 +324,10 @@ class Net:
         """Return the loss on `X` and `Y`; arguments and errors as for `forward` and `backward`."""
         return self._core.loss(X, Y, sample_weight)
 
-    def fit(
-        self,
-        X: ArrayLike,
-        Y: ArrayLike,
-        *,
-        epochs: int = 100,
-        batch_size: int | None = 32,
-        optimizer: str | Optimizer = "adam",
-        shuffle: bool = True,
-        sample_weight: ArrayLike | None = None,
-        validation: Sequence[ArrayLike] | None = None,
-        patience: int | None = None,
-        tol: float = 0.0,
-        l2: float = 0.0,
-        callback: Callable[[FitState], object] | None = None,
-        progress: bool = False,
-    ) -> History:
-        """Train: whole epochs of minibatches in one C++ loop, without the GIL.
+    def _start_fit(self, data: FitData, options: FitOptions) -> Engine:
+        from .core_fit import start_core_fit
 
-        Rows are gathered and cast a minibatch at a time; a data set of another dtype, or a memory
-        map, is never copied as a whole.
-
-        Parameters
-        ----------
-        X, Y, sample_weight : array_like
-            As in `forward` and `backward`.
-        epochs : int, default 100
-        batch_size : int, default 32
-            Rows per step; None for all of them. The last minibatch of an epoch may be smaller.
-        optimizer : str or Optimizer, default "adam"
-            ``"sgd"``, ``"adam"``, or an instance such as ``SGD(lr=0.1, momentum=0.9)``. Its moments
-            are those that the net kept from earlier steps with the same kind of optimizer.
-        shuffle : bool, default True
-            Visit the rows in a new order each epoch, fixed by `seed` and `epochs_trained`.
-        validation : (X, Y) or (X, Y, sample_weight), optional
-            Data whose loss is taken after each epoch.
-        patience : int, optional
-            Stop after this many epochs in a row in which the monitored loss (the validation loss, or
-            without validation data the training loss) did not fall below its best by more than `tol`.
-            With validation data, the parameters of the best epoch are put back at the end.
-        tol : float, default 0
-            Without `patience`: stop when the training loss changes by at most this between epochs; 0 never stops.
-        l2 : float, default 0
-            Adds l2/2 times the sum of the squared weights, biases excluded, to each minibatch's objective.
-        callback : callable, optional
-            Called with a `FitState` after each epoch; a true result stops the fit.
-        progress : bool, default False
-            Show a progress bar; needs the extra ``[cli]``.
-
-        Returns
-        -------
-        History
-            Also kept as `net.history`.
-
-        Raises
-        ------
-        TypeError, ValueError
-            An argument does not fit; nothing has been trained.
-        DivergenceError
-            The loss or a gradient stopped being finite; the parameters are the last finite ones.
-        KeyboardInterrupt
-            Ctrl-C; the parameters are those after the last whole minibatch.
-        """
-        from .fitting import fit
-
-        return fit(
-            self,
-            X,
-            Y,
-            epochs=epochs,
-            batch_size=batch_size,
-            optimizer=optimizer,
-            shuffle=shuffle,
-            sample_weight=sample_weight,
-            validation=validation,
-            patience=patience,
-            tol=tol,
-            l2=l2,
-            callback=callback,
-            progress=progress,
-        )
-
-    #: The record of the last fit, also of one that was interrupted or diverged.
-    history: History | None = None
+        return start_core_fit(self._core, self.seed, data, options)
 
     def trace(self, X: ArrayLike, Y: ArrayLike, sample_weight: ArrayLike | None = None) -> Trace:
         """Run `forward` and `backward`, and return every intermediate under the derivations' names.

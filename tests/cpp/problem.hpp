@@ -39,7 +39,10 @@ struct Problem {
     }
     for (std::size_t i = 0; i < rows * net.features(); ++i)
       x.push_back(static_cast<T>(2 * uniform(random) - 1));
-    for (std::size_t i = 0; i < rows * net.outputs(); ++i) y.push_back(static_cast<T>(uniform(random)));
+    // Targets of both signs where the sign is all that counts.
+    const double least = config.loss == Loss::hinge ? -0.5 : 0;
+    for (std::size_t i = 0; i < rows * net.targets(); ++i)
+      y.push_back(static_cast<T>(uniform(random) + least));
     for (std::size_t i = 0; i < rows; ++i) {
       labels.push_back(static_cast<std::int32_t>(random.below(net.outputs())));
       weights.push_back(static_cast<T>(uniform(random) + 0.1));
@@ -49,7 +52,7 @@ struct Problem {
   Dataset dataset(bool weighted = true) const {
     const bool classes = net.loss() == Loss::cross_entropy;
     Dataset data{
-        view(x, net.features(), kScalarType<T>), view(y, net.outputs(), kScalarType<T>), classes, {}};
+        view(x, net.features(), kScalarType<T>), view(y, net.targets(), kScalarType<T>), classes, {}};
     if (classes) data.y = view(labels, 1, ScalarType::int32);
     if (weighted) data.weights = view(weights, 1, kScalarType<T>);
     return data;

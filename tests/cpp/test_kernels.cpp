@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdio>
 #include <limits>
+#include <numbers>
 #include <string>
 #include <vector>
 
@@ -52,6 +53,7 @@ struct Matrix {
       : Matrix(random, rows, columns, padded<T>(columns)) {}
 
   T* operator*() { return data.data(); }
+  const T* operator*() const { return data.data(); }
   T& at(std::size_t i, std::size_t j) {
     return data.data()[static_cast<std::ptrdiff_t>(i) * stride + static_cast<std::ptrdiff_t>(j)];
   }
@@ -166,30 +168,58 @@ void check_products(const Kernels<T>& kernels) {
   check_products(kernels, 600, 65, 190);
 }
 
+double softplus(double h) { return std::max(h, 0.0) + std::log1p(std::exp(-std::abs(h))); }
+
 double activation_value(Activation activation, double h) {
+  const double selu_scale = 1.0507009873554805, selu_alpha = 1.6732632423543772;
   switch (activation) {
+    case Activation::identity:
+    case Activation::softmax:
+      return h;
     case Activation::sigmoid:
       return 1 / (1 + std::exp(-h));
+    case Activation::hard_sigmoid:
+      return std::clamp(h / 6 + 0.5, 0.0, 1.0);
     case Activation::tanh:
       return std::tanh(h);
     case Activation::relu:
       return h > 0 ? h : 0;
-    default:
-      return h;
+    case Activation::leaky_relu:
+      return h > 0 ? h : 0.01 * h;
+    case Activation::elu:
+      return h > 0 ? h : std::expm1(h);
+    case Activation::selu:
+      return selu_scale * (h > 0 ? h : selu_alpha * std::expm1(h));
+    case Activation::gelu:
+      return h * std::erfc(-h / std::sqrt(2.0)) / 2;
+    case Activation::gelu_tanh:
+      return h * (1 + std::tanh(std::sqrt(2 / std::numbers::pi) * (h + 0.044715 * h * h * h))) / 2;
+    case Activation::silu:
+      return h / (1 + std::exp(-h));
+    case Activation::mish:
+      return h * std::tanh(softplus(h));
+    case Activation::softplus:
+      return softplus(h);
+    case Activation::softsign:
+      return h / (1 + std::abs(h));
+    case Activation::exp:
+      return std::exp(h);
   }
+  return h;
 }
 
-double activation_slope(Activation activation, double a) {
-  switch (activation) {
-    case Activation::sigmoid:
-      return a * (1 - a);
-    case Activation::tanh:
-      return 1 - a * a;
-    case Activation::relu:
-      return a > 0 ? 1 : 0;
-    default:
-      return 1;
-  }
+// By central differences, good to some 1e-9; the kernels have hand-derived formulas.
+double activation_slope(Activation activation, double h) {
+  const auto value = [activation](double x) { return activation_value(activation, x); };
+  const double step = 1e-4;
+  return (8 * (value(h + step) - value(h - step)) - (value(h + 2 * step) - value(h - 2 * step))) /
+         (12 * step);
+}
+
+// Whether a derivative by differences would be taken across a kink.
+bool near_kink(Activation activation, double h) {
+  if (activation == Activation::hard_sigmoid) return std::abs(std::abs(h) - 3) < 1e-3;
+  return std::abs(h) < 1e-3;
 }
 
 template <class T>
@@ -197,18 +227,27 @@ void check_elementwise(const Kernels<T>& kernels, Activation activation, std::si
                        std::size_t columns) {
   Philox random(rows, columns);
   Matrix<T> h(random, rows, columns), a(random, rows, columns), delta(random, rows, columns);
-  Matrix<T> da = copy_of(delta), in_place = copy_of(h);
+  for (std::size_t j = 0; j < columns; ++j) h.at(0, j) *= 8;
+  Matrix<T> da = copy_of(delta), kept = copy_of(h), slopes = copy_of(delta);
   kernels.activate(activation, *a, a.stride, *h, h.stride, rows, columns);
-  kernels.activate(activation, *in_place, in_place.stride, *in_place, in_place.stride, rows, columns);
-  kernels.activation_backward(activation, *delta, delta.stride, *a, a.stride, rows, columns);
+  kernels.activate_keeping_slopes(activation, *kept, *slopes, kept.stride, rows, columns, {});
+  const Matrix<T>& tells = keeps_slopes(activation) ? slopes : a;
+  kernels.activation_backward(activation, *delta, delta.stride, *tells, tells.stride, rows, columns,
+                              keeps_slopes(activation));
+  // 1e-9 is what the differences are good to.
+  const double tolerance = std::max(4 * kTolerance<T>, 1e-9);
   for (std::size_t i = 0; i < rows; ++i) {
     for (std::size_t j = 0; j < columns; ++j) {
-      CHECK(test::close(a(i, j), activation_value(activation, h(i, j)), kTolerance<T>, 1));
-      CHECK(in_place(i, j) == a(i, j));
-      CHECK(test::close(delta(i, j), da(i, j) * activation_slope(activation, a(i, j)), kTolerance<T>, 1));
+      const double value = activation_value(activation, h(i, j)), size = std::max(1.0, std::abs(value));
+      CHECK(test::close(a(i, j), value, kTolerance<T>, size));
+      CHECK(kept(i, j) == a(i, j));
+      if (near_kink(activation, h(i, j))) continue;
+      const double slope = activation_slope(activation, h(i, j));
+      CHECK(test::close(slopes(i, j), slope, tolerance, size));
+      CHECK(test::close(delta(i, j), da(i, j) * slope, tolerance, size));
     }
   }
-  CHECK(a.margin_is_kept() && delta.margin_is_kept());
+  CHECK(a.margin_is_kept() && delta.margin_is_kept() && kept.margin_is_kept() && slopes.margin_is_kept());
 }
 
 template <class T>
@@ -224,7 +263,7 @@ void check_softmax(const Kernels<T>& kernels, std::size_t rows, std::size_t colu
     for (std::size_t j = 0; j < columns; ++j) y.at(i, j) = a.at(i, j) - da.at(i, j);
   }
   Buffer<T> scratch(loss_scratch<T>(columns));
-  kernels.loss(Loss::half_squared_error, Activation::softmax, *delta, delta.stride, *h, h.stride,
+  kernels.loss({Loss::half_squared_error}, Activation::softmax, *delta, delta.stride, *h, h.stride,
                {*y, y.stride, nullptr, nullptr}, 1.0, rows, columns, scratch.data());
   for (std::size_t i = 0; i < rows; ++i) {
     double largest = h(i, 0), sum = 0, mean = 0;
@@ -243,10 +282,8 @@ template <class T>
 void check_activations(const Kernels<T>& kernels) {
   for (const std::size_t rows : {1, 3}) {
     for (const std::size_t columns : kSizes) {
-      for (const Activation activation :
-           {Activation::identity, Activation::sigmoid, Activation::tanh, Activation::relu}) {
-        check_elementwise(kernels, activation, rows, columns);
-      }
+      for (std::size_t k = 0; k + 1 < std::size(kActivationNames); ++k)
+        check_elementwise(kernels, static_cast<Activation>(k), rows, columns);
       check_softmax(kernels, rows, columns);
     }
   }
@@ -264,7 +301,7 @@ void check_losses(const Kernels<T>& kernels, std::size_t rows, std::size_t outpu
   for (std::size_t i = 0; i < rows; ++i) labels[i] = static_cast<std::int32_t>(random.below(outputs));
 
   const Targets<T> classes{nullptr, 0, labels.data(), *weights};
-  const double entropy = kernels.loss(Loss::cross_entropy, Activation::softmax, *delta, delta.stride, *h,
+  const double entropy = kernels.loss({Loss::cross_entropy}, Activation::softmax, *delta, delta.stride, *h,
                                       h.stride, classes, scale, rows, outputs, scratch.data());
   double expected = 0;
   for (std::size_t i = 0; i < rows; ++i) {
@@ -278,12 +315,12 @@ void check_losses(const Kernels<T>& kernels, std::size_t rows, std::size_t outpu
   CHECK(test::close(entropy, expected, kTolerance<T>, 5.0 * static_cast<double>(rows)));
   CHECK(delta.margin_is_kept());
   // Without a place for deltas the loss is the same.
-  CHECK(kernels.loss(Loss::cross_entropy, Activation::softmax, nullptr, 0, *h, h.stride, classes, 1.0, rows,
+  CHECK(kernels.loss({Loss::cross_entropy}, Activation::softmax, nullptr, 0, *h, h.stride, classes, 1.0, rows,
                      outputs, scratch.data()) == entropy);
 
   kernels.activate(Activation::identity, *a, a.stride, *h, h.stride, rows, outputs);
   const Targets<T> values{*y, y.stride, nullptr, nullptr};
-  const double squared = kernels.loss(Loss::squared_error, Activation::identity, *delta, delta.stride, *h,
+  const double squared = kernels.loss({Loss::squared_error}, Activation::identity, *delta, delta.stride, *h,
                                       h.stride, values, scale, rows, outputs, scratch.data());
   expected = 0;
   for (std::size_t i = 0; i < rows; ++i) {
@@ -308,12 +345,12 @@ void check_updates(const Kernels<T>& kernels, std::size_t size) {
   Matrix<T> state(random, 2, size), mean(random, 1, size), square(random, 1, size);
   std::copy_n(*m, size, *state);
   std::copy_n(*v, size, *state + state.stride);
-  CHECK(kernels.update(*adapted, *g, {{Rule::adam, 0.1, 0, 0.9, 0.99, 1e-3}, *state, padded<T>(size), 3},
-                       size));
+  CHECK(kernels.update(*adapted, *g,
+                       {{Rule::adam, 0.1, 0, false, 0.9, 0.99, 1e-3}, *state, padded<T>(size), 3}, size));
   std::copy_n(*state, size, *mean);
   std::copy_n(*state + state.stride, size, *square);
   Matrix<T> penalised = copy_of(g);
-  kernels.add_penalty(*penalised, *w, 0.5, size);
+  kernels.regularize(*penalised, *w, {0, 0.5}, size, size);
   for (std::size_t i = 0; i < size; ++i) {
     CHECK(test::close(plain(0, i), w(0, i) - 0.1 * g(0, i), kTolerance<T>, 1));
     const double speed = 0.9 * v(0, i) + g(0, i);

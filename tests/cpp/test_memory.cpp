@@ -66,11 +66,12 @@ Allocated fit(const Case& c, std::size_t rows, std::size_t epochs) {
   FitOptions options{{Rule::adam, 1e-4}, c.batch_size, c.shuffle};
   options.patience = c.patience ? epochs : 0;
 
+  const std::vector<double> rates(epochs, 1e-4);
   const std::size_t calls_before = calls, bytes_before = bytes;
   OptimizerState<T> state;
   Trainer<T> trainer(problem.net, state, training, validation, options, never);
-  std::uint64_t epoch = 0;
-  CHECK(trainer.run(epochs, epoch) == Stop::none);
+  Progress progress;
+  CHECK(trainer.run(rates.data(), epochs, progress) == Stop::none);
   trainer.restore_best();
   return {calls - calls_before, bytes - bytes_before};
 }

@@ -75,9 +75,9 @@ def _build(net_class: Any, config: NetConfig, seed: int) -> Any:
 def _random_rows(config: NetConfig, rows: int, seed: int) -> tuple[NDArray[Any], NDArray[Any]]:
     generator = np.random.default_rng(seed)
     X = generator.standard_normal((rows, config.features)).astype(config.dtype)
-    if config.loss == "cross_entropy":
+    if config.loss.name == "cross_entropy":
         return X, generator.integers(config.outputs, size=rows)
-    if config.loss == "log_loss":
+    if config.loss.name == "log_loss":
         return X, generator.integers(2, size=(rows, config.outputs)).astype(config.dtype)
     return X, generator.standard_normal((rows, config.outputs)).astype(config.dtype)
 

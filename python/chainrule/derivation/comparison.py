@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from ..trace import Array
 from .expression import Expression, inverse, number, product
+from .layer import Layer
 from .notation import TEXT
 from .rule import GAMMA, Rule
 from .symbols import Partial, Symbol
@@ -24,7 +27,7 @@ Sentence = tuple[str | Expression, ...]
 OUTPUTS = (0.5, 0.9, 0.99)
 
 #: The terms that loss, reduction and output activation decide.
-OUTPUT_TERMS = {"L", "dL/dYhat", "dYhat/dO", "delta_O"}
+OUTPUT_TERMS = {"T", "tau", "L", "dL/dYhat", "dYhat/dO", "delta_O"}
 
 
 @dataclass(frozen=True)
@@ -58,10 +61,30 @@ def compare_numbers(a: Rule, b: Rule) -> list[tuple[float, float, float]]:
     """
     numbers = []
     for output in OUTPUTS:
-        values = {"Y": np.array([[0.0, 1.0]]), "Yhat": np.array([[output, 1 - output]]), "N": 1}
-        at_a, at_b = (float(_delta(rule).evaluate(values, {})[0, 0]) for rule in (a, b))
+        at_a, at_b = (float(_delta(rule).evaluate(_values_at(output, rule), {})[0, 0]) for rule in (a, b))
         numbers.append((output, at_a, at_b))
     return numbers
+
+
+def _values_at(output: float, rule: Rule) -> dict[str, Any]:
+    """Return what a delta is made of, for two outputs of one row."""
+    values: dict[str, Any] = {"Y": np.array([[0.0, 1.0]]), "Yhat": np.array([[output, 1 - output]]), "N": 1}
+    for symbol, meaning in rule.loss.definitions.items():
+        values[symbol.name] = meaning.evaluate(values, {})[..., :2]
+    layer = rule.layers[-1]
+    if layer.activation != "softmax":
+        values["O"] = _preactivation(layer, values["Yhat"])
+    return values
+
+
+def _preactivation(layer: Layer, outputs: Array) -> Array:
+    """Return where the activation takes these values, by bisection: where it is above 0, each one rises."""
+    low, high = np.full_like(outputs, -50), np.full_like(outputs, 50)
+    for _ in range(100):
+        middle = (low + high) / 2
+        below = layer.definition.evaluate({layer.preactivation.name: middle}, {}) < outputs
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return high
 
 
 def explain(a: Rule, b: Rule) -> Iterator[Sentence]:
@@ -123,7 +146,7 @@ def _ratio(a: Rule, b: Rule, only_output_differs: bool) -> Iterator[Sentence]:
     if constant == ratio:
         if only_output_differs:
             yield ("A with learning rate ", GAMMA, " takes the step of B with learning rate ", ratio * GAMMA, ".")
-    elif constant != number(1):
+    elif constant not in (number(1), number(-1)):
         yield ("Its constant ", constant, " is a matter of the learning rate; the rest is not.")
     else:
         yield ("It changes with the output, so no learning rate makes the two rules equal.",)
@@ -133,6 +156,8 @@ def _trend(label: str, delta: Expression, values: Sequence[float]) -> Sentence:
     """Say whether the delta grows with the error from the second to the third output."""
     (_, wrong, very_wrong), (_, before, after) = OUTPUTS, values
     change = f" goes from {before:.4g} to {after:.4g} as a wrong output goes from {wrong} to {very_wrong}: "
+    if np.isclose(before, after, rtol=1e-12):
+        return (f"{label}: ", delta, change, "it does not grow with the mistake.")
     if abs(after) < abs(before):
         return (f"{label}: ", delta, change, "the surer the mistake, the less is learned from it.")
     return (f"{label}: ", delta, change, "it grows with the mistake.")

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import reduce
+from itertools import compress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .notation import Quotient, Style
@@ -29,6 +30,7 @@ __all__ = [
     "Sum",
     "Values",
     "cancelled",
+    "decimal",
     "inverse",
     "number",
     "product",
@@ -96,16 +98,16 @@ class Expression(ABC):
         written = self.write(style)
         return written if self.binding >= least else style.group(written)
 
-    def __add__(self, other: Expression | int) -> Expression:
+    def __add__(self, other: Expression | int | Fraction) -> Expression:
         return Sum((*self.terms(), number(other)))
 
-    def __radd__(self, other: int) -> Expression:
+    def __radd__(self, other: int | Fraction) -> Expression:
         return Sum((number(other), self))
 
-    def __sub__(self, other: Expression | int) -> Expression:
+    def __sub__(self, other: Expression | int | Fraction) -> Expression:
         return Sum((*self.terms(), -number(other)))
 
-    def __rsub__(self, other: int) -> Expression:
+    def __rsub__(self, other: int | Fraction) -> Expression:
         return Sum((number(other), -self))
 
     def __neg__(self) -> Expression:
@@ -117,8 +119,8 @@ class Expression(ABC):
     def __rmul__(self, other: int | Fraction) -> Expression:
         return product(number(other), self)
 
-    def __truediv__(self, other: Expression) -> Expression:
-        return product(self, inverse(other))
+    def __truediv__(self, other: Expression | int) -> Expression:
+        return product(self, inverse(number(other)))
 
     def __rtruediv__(self, other: int) -> Expression:
         return product(number(other), inverse(self))
@@ -172,8 +174,7 @@ class Product(Expression):
         return product(Product(self.coefficient, tuple(above), tuple(below)))
 
     def write(self, style: Style) -> str:
-        above, below = abs(self.coefficient.numerator), self.coefficient.denominator
-        scalars, scalar_divisors = [[str(value)] if value != 1 else [] for value in (above, below)]
+        scalars, scalar_divisors = self._written_coefficient(style)
         leading = bool(self.numerator) and self.numerator[-1].open_ended
         stacked = style.stacks and not leading and bool(self.denominator or scalar_divisors)
         alone_above = stacked and len(self.numerator) + len(scalars) == 1
@@ -181,6 +182,10 @@ class Product(Expression):
         factors = [factor.inside(style, self.SUM if alone_above else self.ATOM) for factor in self.numerator]
         if leading:
             factors[-1] = self.numerator[-1].write(style)
+        if self.axes:
+            numbers = [not factor.axes and not factor.open_ended for factor in self.numerator]
+            scalars += list(compress(factors, numbers))
+            factors = [factor for factor, is_number in zip(factors, numbers, strict=True) if not is_number]
         divisors: list[str] = []
         for factor in self.denominator:
             written = factor.inside(style, self.SUM if alone_below else self.ATOM)
@@ -189,6 +194,16 @@ class Product(Expression):
         return style.quotient(
             Quotient(self.coefficient < 0, scalars, factors, divisors, scalar_divisors, elementwise, leading)
         )
+
+    def _written_coefficient(self, style: Style) -> tuple[list[str], list[str]]:
+        """Write what is above and below the line: few fractions as such, all else as far as it can be as a decimal."""
+        above, below = abs(self.coefficient), self.coefficient.denominator
+        if below not in (1, 2, 3, 4, 6):
+            for prime in (2, 5):
+                while below % prime == 0:
+                    below //= prime
+        above *= below
+        return [style.number(above)] if above != 1 else [], [str(below)] if below != 1 else []
 
     def evaluate(self, values: Values, at: Positions) -> Any:
         value: Any = float(self.coefficient)
@@ -228,6 +243,11 @@ class Power(Expression):
 def number(value: Expression | int | Fraction) -> Expression:
     """Return a number as an expression; an expression passes through."""
     return value if isinstance(value, Expression) else Product(Fraction(value))
+
+
+def decimal(value: float) -> Fraction:
+    """Return the decimal that a float was given as: 0.1 is 1/10, not the binary fraction next to it."""
+    return Fraction(repr(value))
 
 
 def product(*factors: Expression) -> Expression:

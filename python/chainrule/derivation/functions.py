@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +15,20 @@ from .expression import Expression, Positions, Values
 from .notation import Style
 from .symbols import Index
 
-__all__ = ["Function", "Indicator", "exp", "log"]
+__all__ = [
+    "Function",
+    "Indicator",
+    "Pi",
+    "absolute",
+    "cosh",
+    "exp",
+    "log",
+    "normal_density",
+    "normal_distribution",
+    "sign",
+    "sqrt",
+    "tanh",
+]
 
 
 @dataclass(frozen=True)
@@ -24,7 +39,17 @@ class Function(Expression):
     argument: Expression
     meaning: Expression | None = None
 
-    numpy: ClassVar[dict[str, Callable[[Any], Any]]] = {"exp": np.exp, "log": np.log}
+    numpy: ClassVar[dict[str, Callable[[Any], Any]]] = {
+        "abs": np.abs,
+        "cosh": np.cosh,
+        "exp": np.exp,
+        "log": np.log,
+        "sign": np.sign,
+        "sqrt": np.sqrt,
+        "tanh": np.tanh,
+        "Phi": np.vectorize(lambda h: math.erfc(-h / math.sqrt(2)) / 2, otypes=[float]),
+        "phi": lambda h: np.exp(-(h**2) / 2) / math.sqrt(2 * math.pi),
+    }
 
     @property
     def parts(self) -> tuple[Expression, ...]:
@@ -50,7 +75,13 @@ class Indicator(Expression):
     relation: str
     right: Expression
 
-    relations: ClassVar[dict[str, Callable[[Any, Any], Any]]] = {"=": operator.eq, ">": operator.gt}
+    relations: ClassVar[dict[str, Callable[[Any, Any], Any]]] = {
+        "=": operator.eq,
+        "<": operator.lt,
+        "<=": operator.le,
+        ">": operator.gt,
+        ">=": operator.ge,
+    }
 
     @property
     def parts(self) -> tuple[Expression, ...]:
@@ -67,11 +98,29 @@ class Indicator(Expression):
         return Indicator(self.left.entry(*indices), self.relation, self.right.entry(*indices))
 
 
-def exp(argument: Expression) -> Expression:
-    """Return the exponential of every entry."""
-    return Function("exp", argument)
+@dataclass(frozen=True)
+class Pi(Expression):
+    """The ratio of a circle's circumference to its diameter."""
+
+    parts = ()
+
+    def write(self, style: Style) -> str:
+        return style.symbol("pi", [])
+
+    def evaluate(self, values: Values, at: Positions) -> Any:
+        return math.pi
+
+    def entry(self, *indices: Index) -> Expression:
+        return self
 
 
-def log(argument: Expression) -> Expression:
-    """Return the natural logarithm of every entry."""
-    return Function("log", argument)
+# Each makes the formula that applies it to a formula.
+absolute = partial(Function, "abs")
+cosh = partial(Function, "cosh")
+exp = partial(Function, "exp")
+log = partial(Function, "log")
+normal_density = partial(Function, "phi")
+normal_distribution = partial(Function, "Phi")
+sign = partial(Function, "sign")
+sqrt = partial(Function, "sqrt")
+tanh = partial(Function, "tanh")

@@ -36,6 +36,11 @@ class Layer:
         return Symbol(f"delta_{self.preactivation.name}")
 
     @property
+    def definition(self) -> Expression:
+        """The activation, unit by unit."""
+        return ACTIVATION_FORMULAS[self.activation].definition(self.preactivation)
+
+    @property
     def slope(self) -> Expression:
         """The derivative of the activation, unit by unit."""
         return ACTIVATION_FORMULAS[self.activation].derivative(self.preactivation, self.output)

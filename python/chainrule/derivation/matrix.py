@@ -7,13 +7,16 @@ so the matrix form and the element form of a gradient cannot disagree.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
+
+import numpy as np
 
 from .expression import Expression, Positions, Product, Values, product
 from .notation import Style
-from .symbols import Index
+from .symbols import GroupIndex, Index
 
-__all__ = ["ColumnSum", "MatrixProduct", "RowSum", "Total", "Transpose", "total"]
+__all__ = ["ColumnSum", "Listed", "MatrixProduct", "Repeated", "RowSum", "Total", "Transpose", "total"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,55 @@ class Transpose(Expression):
     def entry(self, *indices: Index) -> Expression:
         row, column = indices
         return self.matrix.entry(column, row)
+
+
+@dataclass(frozen=True)
+class Repeated(Expression):
+    """Each column of a matrix so many times, side by side."""
+
+    matrix: Expression
+    times: int
+
+    @property
+    def parts(self) -> tuple[Expression, ...]:
+        return (self.matrix,)
+
+    def write(self, style: Style) -> str:
+        return style.call("repeat", f"{self.matrix.write(style)}, {self.times}")
+
+    def evaluate(self, values: Values, at: Positions) -> Any:
+        return np.repeat(self.matrix.evaluate(values, at), self.times, axis=1)
+
+    def entry(self, *indices: Index) -> Expression:
+        row, column = indices
+        return self.matrix.entry(row, GroupIndex(column.letter, column.size, self.times))
+
+
+@dataclass(frozen=True)
+class Listed(Expression):
+    """A vector of given numbers, or with `subscripts` one of them."""
+
+    numbers: tuple[Fraction, ...]
+    subscripts: tuple[Index, ...] = ()
+
+    @property
+    def axes(self) -> int:
+        return 1 - len(self.subscripts)
+
+    @property
+    def parts(self) -> tuple[Expression, ...]:
+        return self.subscripts
+
+    def write(self, style: Style) -> str:
+        listed = style.group(", ".join(style.number(value) for value in self.numbers))
+        return style.symbol(listed, [index.write(style) for index in self.subscripts])
+
+    def evaluate(self, values: Values, at: Positions) -> Any:
+        listed = np.array([float(value) for value in self.numbers])
+        return listed[tuple(index.evaluate(values, at) for index in self.subscripts)]
+
+    def entry(self, *indices: Index) -> Expression:
+        return Listed(self.numbers, indices[-1:])
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Protocol
 
 __all__ = ["LATEX", "TEXT", "Quotient", "Style"]
@@ -59,6 +60,12 @@ class Style(Protocol):
     def total(self, letter: str, size: int | str, body: str) -> str:
         """Write a sum over an index."""
 
+    def number(self, value: Fraction) -> str:
+        """Write a positive decimal, to the digits that a float has."""
+
+    def ceiling(self, letter: str, divisor: int) -> str:
+        """Write an index over a number, rounded up."""
+
     def indicator(self, left: str, relation: str, right: str) -> str:
         """Write the number that is 1 where the relation holds, else 0."""
 
@@ -91,6 +98,12 @@ class Text:
 
     def total(self, letter: str, size: int | str, body: str) -> str:
         return f"sum_{letter} {body}"
+
+    def number(self, value: Fraction) -> str:
+        return str(value) if value.denominator == 1 else repr(float(value))
+
+    def ceiling(self, letter: str, divisor: int) -> str:
+        return f"ceil({letter}/{divisor})"
 
     def indicator(self, left: str, relation: str, right: str) -> str:
         return f"[{left} {relation} {right}]"
@@ -136,13 +149,28 @@ class Latex:
         return rf"{inner}^{{\top}}"
 
     def call(self, name: str, argument: str) -> str:
-        known = rf"\{name}" if name in ("exp", "log", "tanh") else rf"\mathrm{{{name}}}"
-        return rf"{known}\left({argument}\right)"
+        match name:
+            case "abs":
+                return rf"\left|{argument}\right|"
+            case "sqrt":
+                return rf"\sqrt{{{argument}}}"
+            case "exp" | "log" | "tanh" | "cosh" | "Phi" | "phi":
+                return rf"\{name}\left({argument}\right)"
+        upright = name.replace("_", r"\_")
+        return rf"\mathrm{{{upright}}}\left({argument}\right)"
 
     def total(self, letter: str, size: int | str, body: str) -> str:
         return rf"\sum_{{{letter}=1}}^{{{size}}} {body}"
 
+    def number(self, value: Fraction) -> str:
+        digits, _, exponent = TEXT.number(value).partition("e")
+        return rf"{digits} \cdot 10^{{{int(exponent)}}}" if exponent else digits
+
+    def ceiling(self, letter: str, divisor: int) -> str:
+        return rf"\lceil {letter}/{divisor} \rceil"
+
     def indicator(self, left: str, relation: str, right: str) -> str:
+        relation = {"<=": r"\leq", ">=": r"\geq"}.get(relation, relation)
         return rf"\left[{left} {relation} {right}\right]"
 
     def quotient(self, quotient: Quotient) -> str:
@@ -163,7 +191,7 @@ def _latex_name(name: str) -> tuple[str, str]:
     if name.startswith("delta_"):
         letter, number = _latex_name(name.removeprefix("delta_"))
         return r"\delta", f"{letter}_{{{number}}}" if number else letter
-    special = {"Yhat": r"\hat{Y}", "gamma": r"\gamma"}
+    special = {"Yhat": r"\hat{Y}", "gamma": r"\gamma", "pi": r"\pi", "tau": r"\tau"}
     if name in special:
         return special[name], ""
     letter = name.rstrip("0123456789")

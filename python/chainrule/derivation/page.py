@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import accumulate
 
 from ..config import NetConfig
 from .notation import LATEX, TEXT
@@ -17,10 +18,16 @@ INDENT = "  "
 NO_BREAK = "\x00"
 
 TEXT_NOTATION = """\
-Rows of X (N, {features}) and Y (N, {outputs}) are samples; the names are those of net.trace(X, Y).
+Rows of X (N, {features}) and Y (N, {targets}) are samples; the names are those of net.trace(X, Y).
 A B is the product of matrices or of numbers, A^T the transpose; .* and ./ go entry by entry.
 A[i,l] is one entry, counted from 1; sum_i adds over i; [c] is 1 where c holds, else 0.
 colsum(A) adds up each column of A, rowsum(A) each row. delta_O is dL/dO, dW1 is dL/dW1."""
+
+#: What is said of a function where it occurs.
+TEXT_NOTES = {
+    "Phi(": "Phi(h) is the probability that a standard normal number is below h, and phi(h) its density.",
+    "repeat(": "repeat(A, n) is A with each column n times, side by side; ceil rounds up.",
+}
 
 LATEX_NOTATION = (
     r"\text{Products } A \odot B \text{ and fractions of matrices go entry by entry; } "
@@ -28,6 +35,11 @@ LATEX_NOTATION = (
     r"\mathrm{colsum} \text{ adds up each column, } \mathrm{rowsum} \text{ each row; } "
     r"\delta_{O} = \frac{\partial L}{\partial O}.",
 )
+LATEX_NOTES = {
+    r"\Phi\left(": r"\Phi \text{ is the standard normal distribution function, } \phi \text{ its density.}",
+    r"\mathrm{repeat}": r"\mathrm{repeat}\left(A, n\right) \text{ is } A \text{ with each column } n \text{ times, "
+    r"side by side.}",
+}
 
 
 def describe(config: NetConfig) -> str:
@@ -44,11 +56,17 @@ def _ranges(indices: tuple[Index, ...], dots: str, joint: str) -> str:
 
 def text_page(rule: Rule) -> str:
     """Write a rule as plain text."""
-    notation = TEXT_NOTATION.format(features=rule.config.features, outputs=rule.config.outputs)
-    lines = [*textwrap.wrap(f"Update rule of the net {describe(rule.config)}", WIDTH), "", *notation.splitlines()]
+    notation = TEXT_NOTATION.format(features=rule.config.features, targets=rule.config.target_columns)
+    lines = []
     for at, section in enumerate(rule.sections, start=1):
         lines += ["", f"{at}. {section.title}", *_text_section(section)]
-    return "\n".join(lines)
+    heading = [*textwrap.wrap(f"Update rule of the net {describe(rule.config)}", WIDTH), "", *notation.splitlines()]
+    return "\n".join([*heading, *_notes(TEXT_NOTES, lines), *lines])
+
+
+def _notes(notes: Mapping[str, str], lines: Iterable[str]) -> list[str]:
+    """Return the notes on what occurs in these lines."""
+    return [note for mark, note in notes.items() if any(mark in line for line in lines)]
 
 
 def _text_section(section: Section) -> Iterator[str]:
@@ -83,30 +101,39 @@ def _text_step(step: Step) -> str:
 
 
 def wrapped(line: str, hang: int) -> list[str]:
-    """Break a long line, at spaces outside parentheses."""
-    depth = 0
-    kept = ""
-    for character in line:
-        depth += (character == "(") - (character == ")")
-        kept += NO_BREAK if character == " " and depth else character
-    broken = textwrap.wrap(
-        kept,
-        WIDTH,
-        initial_indent=INDENT,
-        subsequent_indent=INDENT + " " * hang,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    """Break a long line at spaces that are as few parentheses deep as it takes."""
+    kept, deepest = line, max(_depths(line))
+    for least in range(1, deepest + 2):
+        kept = "".join(
+            NO_BREAK if character == " " and depth >= least else character
+            for character, depth in zip(line, _depths(line), strict=True)
+        )
+        broken = textwrap.wrap(
+            kept,
+            WIDTH,
+            initial_indent=INDENT,
+            subsequent_indent=INDENT + " " * hang,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        if max(map(len, broken)) <= WIDTH:
+            break
     return [part.replace(NO_BREAK, " ") for part in broken]
+
+
+def _depths(line: str) -> list[int]:
+    """Return how many parentheses and brackets each character is inside of."""
+    return list(accumulate((character in "([") - (character in ")]") for character in line))
 
 
 def latex_page(rule: Rule) -> str:
     """Write a rule as one ``align*`` environment of amsmath."""
-    rows = [rf"&\textbf{{Update rule of the net {latex_words(describe(rule.config))}}}"]
-    rows += [f"&{line}" for line in LATEX_NOTATION]
+    rows: list[str] = []
     for at, section in enumerate(rule.sections, start=1):
         rows += [rf"&\textbf{{{at}. {latex_words(section.title)}}}", *_latex_section(section)]
-    return "\\begin{align*}\n" + " \\\\\n".join(rows) + "\n\\end{align*}"
+    heading = [rf"\textbf{{Update rule of the net {latex_words(describe(rule.config))}}}", *LATEX_NOTATION]
+    heading += _notes(LATEX_NOTES, rows)
+    return "\\begin{align*}\n" + " \\\\\n".join([*(f"&{line}" for line in heading), *rows]) + "\n\\end{align*}"
 
 
 def _latex_section(section: Section) -> Iterator[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ..config import NetConfig
 from .expression import Expression, Product, cancelled, number, product, without_minus
-from .formulas import ACTIVATION_FORMULAS, LOSS_FORMULAS, softmax, softmax_derivative
+from .formulas import LossFormula, loss_formula, softmax, softmax_derivative
 from .functions import Function, Indicator
 from .layer import Layer, layers_of
 from .matrix import ColumnSum, MatrixProduct, RowSum, Total, Transpose, total
@@ -22,7 +22,6 @@ ROW = Index("i", "N")
 COUNT = Symbol("N", rank=0)
 LOSS = Symbol("L", rank=0)
 GAMMA = Symbol("gamma", rank=0)
-TARGET = Symbol("Y")
 
 
 @dataclass(frozen=True)
@@ -77,6 +76,7 @@ class Rule:
     ----------
     config : NetConfig
     layers : list of Layer
+    loss : LossFormula
     sections : tuple of Section
         In reading order. A chain rule stands before its factors; all other right-hand sides have
         only symbols that stand above them, X, Y, N, gamma and the parameters.
@@ -85,10 +85,16 @@ class Rule:
     def __init__(self, config: NetConfig) -> None:
         self.config = config
         self.layers = layers = layers_of(config)
-        output_delta = _output_delta(config, layers[-1])
-        sections = [_forward(layers, config.bias), _loss(config, layers[-1]), _output(config, layers, output_delta)]
+        self.loss = loss = loss_formula(config.loss, config.outputs)
+        by_output = _scale(config) * loss.derivative(loss.y, layers[-1].output)
+        delta = _output_delta(layers[-1], by_output, loss.y)
+        sections = [
+            _forward(layers, config.bias),
+            _loss(config, layers[-1], loss),
+            _output(config, layers, by_output, delta),
+        ]
         for at in reversed(range(len(layers) - 1)):
-            sections.append(_hidden(config, layers, at, output_delta[-1].right))
+            sections.append(_hidden(config, layers, at, delta[-1].right))
         self.sections = (*sections, _update(layers, config.bias))
 
     @property
@@ -121,8 +127,8 @@ def _forward(layers: Sequence[Layer], bias: bool) -> Section:
             equations.append(_equation(layer.output, Function("softmax", h, meaning), meaning))
             equations.append(_equation(layer.output.entry(i, unit), meaning.entry(i, unit)))
         else:
-            meaning = ACTIVATION_FORMULAS[layer.activation].definition(h)
-            named = () if meaning == h else (Function(layer.activation, h, meaning),)
+            meaning = layer.definition
+            named = () if meaning in (h, Function(layer.activation, h)) else (Function(layer.activation, h, meaning),)
             equations.append(_equation(layer.output, *named, meaning))
     return Section("Forward pass", tuple(equations))
 
@@ -131,20 +137,25 @@ def _scale(config: NetConfig) -> Expression:
     return 1 / COUNT if config.reduction == "mean" else number(1)
 
 
-def _loss(config: NetConfig, output: Layer) -> Section:
-    unit = output.unit_index()
-    value = LOSS_FORMULAS[config.loss].value(TARGET.entry(ROW, unit), output.output.entry(ROW, unit))
-    equation = _equation(LOSS, _scale(config) * total(ROW, total(unit, value)))
+def _loss(config: NetConfig, output: Layer, formula: LossFormula) -> Section:
+    i, unit = ROW, output.unit_index()
+    equations = []
+    for symbol, meaning in formula.definitions.items():
+        equations.append(_equation(symbol, meaning))
+        if symbol == formula.y:
+            equations.append(_equation(symbol.entry(i, unit), meaning.entry(i, unit)))
+    value = formula.value(formula.y, output.output).entry(i, unit)
+    equations.append(_equation(LOSS, _scale(config) * total(i, total(unit, value))))
     title = f"Loss: {config.loss}, {config.reduction} over the rows (all of weight 1), sum over the outputs"
-    return Section(title, (equation,))
+    return Section(title, tuple(equations))
 
 
-def _output(config: NetConfig, layers: Sequence[Layer], delta: tuple[Step, ...]) -> Section:
+def _output(config: NetConfig, layers: Sequence[Layer], by_output: Expression, delta: tuple[Step, ...]) -> Section:
     layer, i = layers[-1], ROW
     unit = layer.unit_index()
     coupled = layer.activation == "softmax"
     other = layer.unit_index("j") if coupled else unit
-    target, output = TARGET.entry(i, other), layer.output.entry(i, other)
+    output = layer.output.entry(i, other)
     outer, inner = Partial(LOSS, output), Partial(output, layer.preactivation.entry(i, unit))
     slope = (
         softmax_derivative(output, layer.output.entry(i, unit), Indicator(other, "=", unit))
@@ -155,7 +166,7 @@ def _output(config: NetConfig, layers: Sequence[Layer], delta: tuple[Step, ...])
     result = delta[-1].right
     equations = (
         _chain_rule(layer, (i, other) if coupled else (i,), (outer, inner, by_weights.left)),
-        _equation(outer, _scale(config) * LOSS_FORMULAS[config.loss].derivative(target, output)),
+        _equation(outer, by_output.entry(i, other)),
         _equation(inner, slope),
         by_weights,
         *by_bias,
@@ -168,11 +179,10 @@ def _output(config: NetConfig, layers: Sequence[Layer], delta: tuple[Step, ...])
     return Section(f"Output layer ({layer.weights.name})", equations, _chain(layers, len(layers) - 1))
 
 
-def _output_delta(config: NetConfig, layer: Layer) -> tuple[Step, ...]:
+def _output_delta(layer: Layer, by_output: Expression, target: Symbol) -> tuple[Step, ...]:
     """Return the steps from dL/dYhat and dYhat/dO to delta_O, in matrix form."""
-    by_output = _scale(config) * LOSS_FORMULAS[config.loss].derivative(TARGET, layer.output)
     if layer.activation == "softmax":
-        return _softmax_delta(layer, by_output)
+        return _softmax_delta(layer, by_output, target)
     first = Step(Product(numerator=(Partial(LOSS, layer.output), Partial(layer.output, layer.preactivation))))
     last = product(by_output, layer.slope)
     if gone := cancelled(by_output, layer.slope):
@@ -180,7 +190,7 @@ def _output_delta(config: NetConfig, layer: Layer) -> tuple[Step, ...]:
     return first, Step(last)
 
 
-def _softmax_delta(layer: Layer, by_output: Expression) -> tuple[Step, ...]:
+def _softmax_delta(layer: Layer, by_output: Expression, target: Symbol) -> tuple[Step, ...]:
     """Return delta_O where every output depends on every preactivation of its row.
 
     The sum over j of a_j p_j ([j = l] - p_l) is p_l (a_l - sum_j a_j p_j).
@@ -195,8 +205,9 @@ def _softmax_delta(layer: Layer, by_output: Expression) -> tuple[Step, ...]:
     if not gone:
         return first, Step(product(scalar, yhat, rest - RowSum(weighted, across)))
     steps = [first, Step(product(scalar, weighted - yhat * RowSum(weighted, across)), product(*gone))]
-    if weighted == TARGET:
-        steps.append(Step(without_minus(product(scalar, TARGET - yhat)), reason="each row of Y sums to 1"))
+    if weighted == target:
+        reason = f"each row of {target.name} sums to 1"
+        steps.append(Step(without_minus(product(scalar, target - yhat)), reason=reason))
     return tuple(steps)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from .expression import Expression, Positions, Values
 from .notation import Style
 
-__all__ = ["Index", "Partial", "Symbol"]
+__all__ = ["GroupIndex", "Index", "Partial", "Symbol"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,22 @@ class Index(Expression):
 
     def entry(self, *indices: Index) -> Expression:
         return self
+
+
+@dataclass(frozen=True)
+class GroupIndex(Index):
+    """The group of an index: 1 for its first `members` positions, 2 for the next ones, and so on."""
+
+    members: int
+
+    def indices(self) -> tuple[Index, ...]:
+        return (Index(self.letter, self.size),)
+
+    def write(self, style: Style) -> str:
+        return "1" if self.size == self.members else style.ceiling(self.letter, self.members)
+
+    def evaluate(self, values: Values, at: Positions) -> Any:
+        return at[self.letter] // self.members
 
 
 @dataclass(frozen=True)

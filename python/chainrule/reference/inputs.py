@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,6 +12,17 @@ from ..config import NetConfig
 from ..trace import Array
 
 __all__ = ["read_rows", "read_targets", "read_weights"]
+
+Check: TypeAlias = Callable[[NDArray[Any]], NDArray[np.bool_]]
+
+PROBABILITIES: tuple[Check, str] = (lambda Y: (Y >= 0) & (Y <= 1), "probabilities, from 0 to 1")
+#: What targets may be where a loss does not take any number.
+VALUES_OF_TARGETS: dict[str, tuple[Check, str]] = {
+    "log_loss": PROBABILITIES,
+    "cross_entropy": PROBABILITIES,
+    "poisson": (lambda Y: Y >= 0, "at least 0 for the loss poisson"),
+    "hinge": (lambda Y: np.isin(Y, (-1, 0, 1)), "1, and -1 or 0, for the loss hinge"),
+}
 
 
 def read_rows(config: NetConfig, X: ArrayLike, name: str = "X") -> NDArray[Any]:
@@ -26,14 +38,16 @@ def read_rows(config: NetConfig, X: ArrayLike, name: str = "X") -> NDArray[Any]:
 
 
 def read_targets(config: NetConfig, Y: ArrayLike, rows: int) -> Array:
-    """Return Y as (rows, outputs) in the net's dtype; class indices become one-hot rows."""
+    """Return Y as (rows, target columns) in the net's dtype; class indices become one-hot rows."""
     targets = np.asarray(Y)
-    if config.loss == "cross_entropy" and targets.shape in ((rows,), (rows, 1)):
+    expected = (rows, config.target_columns)
+    if config.loss.name == "cross_entropy" and targets.shape in ((rows,), (rows, 1)):
         targets = _one_hot(targets.ravel(), config.outputs)
-    elif targets.ndim == 1 and config.outputs == 1:
+    elif targets.ndim == 1 and config.target_columns == 1:
         targets = targets[:, np.newaxis]
-    if targets.shape != (rows, config.outputs):
-        raise ValueError(f"Y must have the shape {(rows, config.outputs)} for {rows} rows; got {np.shape(Y)}")
+    if targets.shape != expected:
+        raise ValueError(f"Y must have the shape {expected} for {rows} rows; got {np.shape(Y)}")
+    _check_values(config.loss.name, targets)
     return targets.astype(config.dtype, copy=False)
 
 
@@ -47,6 +61,16 @@ def read_weights(config: NetConfig, sample_weight: ArrayLike | None, rows: int) 
     if weights.min() < 0 or weights.sum() == 0:
         raise ValueError("sample_weight must be at least 0, and not 0 for every row")
     return weights
+
+
+def _check_values(loss: str, targets: NDArray[Any]) -> None:
+    if loss not in VALUES_OF_TARGETS:
+        return
+    are_allowed, allowed = VALUES_OF_TARGETS[loss]
+    bad = np.argwhere(~are_allowed(targets))
+    if len(bad):
+        row, column = bad[0]
+        raise ValueError(f"Y must be {allowed}; it is {float(targets[row, column])!r} at row {row}, column {column}")
 
 
 def _one_hot(labels: NDArray[Any], classes: int) -> Array:

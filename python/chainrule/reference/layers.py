@@ -11,7 +11,7 @@ from ..config import NetConfig
 from ..trace import Array
 from ..views import layer_views
 from .activations import ACTIVATIONS
-from .losses import LOSSES
+from .losses import loss_of
 
 __all__ = ["Layers"]
 
@@ -39,7 +39,7 @@ class Layers:
         self.weights, self.biases = self.views(self.parameters)
         self.weight_gradients, self.bias_gradients = self.views(self.gradients)
         self._activations = [ACTIVATIONS[name] for name in config.activations]
-        self._loss = LOSSES[config.loss]
+        self._loss = loss_of(config.loss)
 
     def views(self, arena: Array) -> tuple[list[Array], list[Array]]:
         """Return views of a flat array: the weights of every layer, and the biases."""
@@ -74,7 +74,7 @@ class Layers:
         total = weights.sum() if self.config.reduction == "mean" else 1
         return weights / total if total > 0 else weights
 
-    def backward(self, activations: list[Array], Y: Array, share: Array) -> list[Array]:
+    def backward(self, preactivations: list[Array], activations: list[Array], Y: Array, share: Array) -> list[Array]:
         """Write dL/dW_l and dL/db_l into the gradients, and return the deltas dL/dH_l.
 
         The last delta is share * dl/dA_L through g_L. Then, from the last layer to the first,
@@ -83,13 +83,14 @@ class Layers:
         """
         delta: Array = self._loss.gradient(activations[-1], Y) * share[:, np.newaxis]
         if not self._loss.from_logits:
-            delta = self._activations[-1].backward(activations[-1], delta)
+            delta = self._activations[-1].backward(preactivations[-1], activations[-1], delta)
         deltas = [delta]
         for layer in reversed(range(len(self.weights))):
             np.matmul(activations[layer].T, delta, out=self.weight_gradients[layer])
             if self.biases:
                 delta.sum(axis=0, out=self.bias_gradients[layer])
             if layer > 0:
-                delta = self._activations[layer - 1].backward(activations[layer], delta @ self.weights[layer].T)
+                dA = delta @ self.weights[layer].T
+                delta = self._activations[layer - 1].backward(preactivations[layer - 1], activations[layer], dA)
                 deltas.append(delta)
         return deltas[::-1]

@@ -5,23 +5,23 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..config import NetConfig, read_count
+from ..config import NetConfig
+from ..engine import FitOptions
 from ..errors import DivergenceError
-from ..history import FitState, History
-from ..initializers import initial_weights, read_seed
+from ..fit_data import FitData
+from ..initializers import Init, initialize, read_seed
 from ..optimizers import Optimizer, read_optimizer
-from ..progress import epoch_progress
 from ..trace import Array, Trace
+from ..trainable import Trainable
 from .inputs import read_rows, read_targets, read_weights
 from .layers import Layers
 from .optimizers import UPDATE_RULES, UpdateRule, update
-from .training import EarlyStopping, Trainer, run_epochs
+from .training import Fit, Progress
 
 __all__ = ["Net"]
 
@@ -40,7 +40,7 @@ def quiet(method: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
-class Net:
+class Net(Trainable):
     """A multilayer perceptron in NumPy, with the interface of `chainrule.Net`.
 
     With the same arguments and seed both begin with the same parameters and see the same
@@ -62,11 +62,7 @@ class Net:
         the lists of biases are empty.
     epochs_trained : int
         Epochs of all fits so far; with the seed it determines the next shuffle.
-    history : History or None
-        The record of the last fit that ended.
     """
-
-    history: History | None = None
 
     def __init__(
         self,
@@ -77,7 +73,7 @@ class Net:
         reduction: str = "mean",
         bias: bool = True,
         dtype: Any = "float32",
-        init: str = "glorot_uniform",
+        init: Init = "glorot_uniform",
         seed: int | None = None,
         threads: int | None = None,
     ) -> None:
@@ -88,10 +84,10 @@ class Net:
         self.parameters, self.gradients = layers.parameters, layers.gradients
         self.weights, self.biases = layers.weights, layers.biases
         self.weight_gradients, self.bias_gradients = layers.weight_gradients, layers.bias_gradients
-        for W, initial in zip(self.weights, initial_weights(self.config, init, self.seed), strict=True):
-            W[...] = initial
+        initialize(self.config, init, self.seed, self.weights, self.biases)
         self._passed: tuple[list[Array], list[Array]] | None = None
         self._rule: UpdateRule | None = None
+        self._progress: Progress | None = None
 
     @quiet
     def forward(self, X: ArrayLike) -> Array:
@@ -106,7 +102,7 @@ class Net:
             raise RuntimeError("backward needs a call of forward before it")
         preactivations, activations = self._passed
         targets, share = self._read(Y, sample_weight, len(activations[0]))
-        self._layers.backward(activations, targets, share)
+        self._layers.backward(preactivations, activations, targets, share)
         return float(share @ self._layers.row_losses(preactivations, activations, targets))
 
     @quiet
@@ -114,7 +110,7 @@ class Net:
         """Take one step of the optimizer against `gradients`; the activations of `forward` are then out of date."""
         optimizer = read_optimizer(optimizer)
         self._passed = None
-        update(self._rule_of(optimizer), optimizer, self.parameters, self.gradients)
+        update(self._rule_of(optimizer), optimizer, optimizer.lr, self.gradients)
 
     def step(
         self, X: ArrayLike, Y: ArrayLike, optimizer: str | Optimizer, sample_weight: ArrayLike | None = None
@@ -156,7 +152,7 @@ class Net:
         assert self._passed is not None
         preactivations, activations = self._passed
         targets, share = self._read(Y, sample_weight, len(activations[0]))
-        deltas = self._layers.backward(activations, targets, share)
+        deltas = self._layers.backward(preactivations, activations, targets, share)
         loss = float(share @ self._layers.row_losses(preactivations, activations, targets))
         dW, db = ([view.copy() for view in views] for views in (self.weight_gradients, self.bias_gradients))
         return Trace(preactivations, activations[1:], deltas, dW, db, loss)
@@ -167,42 +163,8 @@ class Net:
 
         return derive(self.config, latex=latex)
 
-    @quiet
-    def fit(
-        self,
-        X: ArrayLike,
-        Y: ArrayLike,
-        *,
-        epochs: int = 100,
-        batch_size: int | None = 32,
-        optimizer: str | Optimizer = "adam",
-        shuffle: bool = True,
-        sample_weight: ArrayLike | None = None,
-        validation: Sequence[ArrayLike] | None = None,
-        patience: int | None = None,
-        tol: float = 0.0,
-        l2: float = 0.0,
-        callback: Callable[[FitState], object] | None = None,
-        progress: bool = False,
-    ) -> History:
-        """Train on minibatches; parameters, result and errors as for `chainrule.Net.fit`."""
-        rows = read_rows(self.config, X)
-        targets = read_targets(self.config, Y, len(rows))
-        weights = None if sample_weight is None else read_weights(self.config, sample_weight, len(rows))
-        epochs = read_count("epochs", epochs, minimum=0)
-        batch_size = len(rows) if batch_size is None else min(read_count("batch_size", batch_size), len(rows))
-        optimizer = read_optimizer(optimizer)
-        trainer = Trainer(self._layers, self._rule_of(optimizer), optimizer, rows, targets, weights, batch_size, l2)
-        watchers = [] if callback is None else [callback]
-        self._passed = None
-        with ExitStack() as stack:
-            if progress:
-                watchers.insert(0, stack.enter_context(epoch_progress(epochs)))
-            # One batch of all the rows needs no order.
-            shuffle = shuffle and batch_size < len(rows)
-            stopping = EarlyStopping(tol, patience)
-            self.history = run_epochs(self, trainer, stopping, epochs, shuffle, validation, watchers)
-        return self.history
+    def _start_fit(self, data: FitData, options: FitOptions) -> Fit:
+        return Fit(self, data, options)
 
     def _read(self, Y: ArrayLike, sample_weight: ArrayLike | None, rows: int) -> tuple[Array, Array]:
         """Targets of these rows, and the share of each in the loss."""
@@ -212,6 +174,6 @@ class Net:
     def _rule_of(self, optimizer: Optimizer) -> UpdateRule:
         """State of the update rule, begun afresh where the class of optimizer changed."""
         rule = UPDATE_RULES[type(optimizer)]
-        if not isinstance(self._rule, rule):
-            self._rule = rule(self.parameters)
+        if type(self._rule) is not rule:
+            self._rule = rule(self.parameters, sum(W.size for W in self.weights))
         return self._rule

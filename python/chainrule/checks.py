@@ -1,0 +1,36 @@
+"""Constants of users, checked: each error names the argument, what was given and what is allowed."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, cast
+
+__all__ = ["Fraction", "read_flag", "read_fraction", "read_number"]
+
+#: Ranges from 0 to 1, by whether their ends belong to them.
+Fraction = Literal["[0, 1)", "(0, 1)", "(0, 1]", "[0, 1]"]
+
+
+def read_number(argument: str, given: object, *, positive: bool = False) -> float:
+    """Return `given` as a finite float that is at least 0, or above 0 if it has to be positive."""
+    if isinstance(given, bool) or not hasattr(given, "__float__"):
+        raise TypeError(f"{argument} must be a number, got {given!r}")
+    value = float(cast(float, given))
+    if not math.isfinite(value) or value < 0 or (positive and value == 0):
+        raise ValueError(f"{argument} must be finite and {'positive' if positive else 'at least 0'}, got {given!r}")
+    return value
+
+
+def read_fraction(argument: str, given: object, allowed: Fraction) -> float:
+    """Return `given` as a float in the range `allowed`."""
+    value = read_number(argument, given)
+    if value > 1 or (value == 0 and allowed[0] == "(") or (value == 1 and allowed[-1] == ")"):
+        raise ValueError(f"{argument} must be in {allowed}, got {given!r}")
+    return value
+
+
+def read_flag(argument: str, given: object) -> bool:
+    """Return `given` if it is True or False."""
+    if not isinstance(given, bool):
+        raise TypeError(f"{argument} must be True or False, got {given!r}")
+    return given
