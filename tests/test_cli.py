@@ -61,6 +61,9 @@ def test_help_of_every_command_has_examples(capsys, command):
         (["derive"], "give SIZES, such as 3-4-1, or --preset NAME"),
         (["derive", "3"], "needs at least inputs and outputs"),
         (["derive", "3-4-1", "--loss", "log_loss", "--output", "relu"], "needs output='sigmoid'"),
+        (["derive", "3-4-1", "--loss", "huber(0)"], "--loss: delta must be positive, got 0"),
+        (["derive", "3-4-1", "--against", "hubert"], "--against: loss must be one of 'squared_error', "),
+        (["derive", "3-4-1", "--loss", "quantile(0.1, 0.9)"], "needs 2 outputs"),
         (["check", "3-0-1"], "must be at least 1, got 0"),
     ],
 )

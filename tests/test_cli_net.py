@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from chainrule.cli import main
-from chainrule.config import NetConfig
+from chainrule.config import ACTIVATIONS, HIDDEN_ACTIVATIONS, NetConfig
 from chainrule.derivation import compare, derive
+from chainrule.losses import LOSSES
 from chainrule.presets import PRESETS
 
 
@@ -16,6 +17,10 @@ from chainrule.presets import PRESETS
         ([], {}),
         (["--hidden", "tanh", "--output", "identity"], {"hidden": "tanh", "output": "identity"}),
         (["--loss", "log_loss"], {"loss": "log_loss", "output": "sigmoid"}),
+        (
+            ["--loss", "huber(0.5)", "--hidden", "gelu", "--output", "selu"],
+            {"loss": "huber(0.5)", "hidden": "gelu", "output": "selu"},
+        ),
         (["--no-bias", "--reduction", "sum"], {"bias": False, "reduction": "sum"}),
     ],
 )
@@ -36,6 +41,12 @@ def test_derive_against_another_loss(capsys):
         main(["derive", "3-4-1", "--output", "sigmoid", "--loss", "log_loss", "--against", "half_squared_error"]) == 0
     )
     configs = [NetConfig.create([3, 4, 1], loss=loss, dtype="float64") for loss in ("log_loss", "half_squared_error")]
+    assert capsys.readouterr().out == compare(*configs).rstrip("\n") + "\n"
+
+
+def test_derive_against_the_same_loss_with_another_constant(capsys):
+    assert main(["derive", "3-4-1", "--loss", "huber", "--against", "huber(0.5)"]) == 0
+    configs = [NetConfig.create([3, 4, 1], loss=loss, dtype="float64") for loss in ("huber", "huber(0.5)")]
     assert capsys.readouterr().out == compare(*configs).rstrip("\n") + "\n"
 
 
@@ -60,6 +71,9 @@ def test_options_override_a_preset(capsys):
         ["8-5-4", "--hidden", "tanh", "--loss", "cross_entropy", "--rows", "50", "--seed", "3"],
         ["3-4-1", "--dtype", "float32"],
         ["3-2", "--output", "tanh"],
+        *(["3-4-4", "--loss", loss] for loss in (*LOSSES, "huber(0.5)", "quantile(0.2, 0.7)", "cross_entropy(0.1)")),
+        *(["3-4-2", "--hidden", name] for name in HIDDEN_ACTIVATIONS),
+        *(["3-4-2", "--output", name] for name in ACTIVATIONS),
     ],
 )
 def test_check_passes(capsys, options):

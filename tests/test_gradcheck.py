@@ -33,8 +33,24 @@ def draw(net, rows=6, seed=0):
 def test_right_gradients_pass(net_class, hidden, output, loss, seed):
     net = net_class([3, 5, 4, 2], hidden, output, loss, dtype="float64", seed=seed)
     X, Y, weights = draw(net, seed=seed)
+    if hidden == output == "exp":
+        net.parameters[:] *= 0.5  # powers of powers of powers overflow soon
     assert check_gradients(net, X, Y) < 1e-7
     assert check_gradients(net, X, Y, sample_weight=weights) < 1e-7
+
+
+@pytest.mark.parametrize(("dropout", "input_noise"), [(0.4, 0.0), (0.0, 0.5), ([0.5, 0.0], 0.3)])
+@pytest.mark.parametrize("hidden", ["tanh", "relu", "selu"])
+def test_right_gradients_of_a_training_step_pass(net_class, hidden, dropout, input_noise):
+    net = net_class([3, 5, 4, 2], hidden, "identity", dtype="float64", seed=4, dropout=dropout, input_noise=input_noise)
+    X, Y, weights = draw(net)
+    for _ in range(3):
+        assert check_gradients(net, X, Y, sample_weight=weights) < 1e-7
+        gradients = net.gradients.copy()
+        net.forward(X)
+        net.backward(Y, weights)
+        np.testing.assert_array_equal(gradients, net.gradients)
+        net.update("sgd")  # the next step has another draw
 
 
 @pytest.mark.parametrize("size", [1e-6, 1e6])
@@ -92,6 +108,14 @@ def test_an_error_in_any_entry_is_caught(hidden, factor):
         assert check_gradients(net, X, Y) < 1e-7
         net.factor = factor
         assert check_gradients(net, X, Y) > 1e-7
+
+
+def test_an_error_is_caught_with_dropout():
+    net = WrongNet([3, 4, 2], "tanh", "identity", dtype="float64", seed=1, dropout=0.3, input_noise=0.1)
+    X, Y, _ = draw(net)
+    assert check_gradients(net, X, Y) < 1e-7
+    net.entry, net.factor = int(np.abs(net.gradients).argmax()), 1.01
+    assert check_gradients(net, X, Y) > 1e-3
 
 
 def test_a_gross_error_is_caught_in_float32():

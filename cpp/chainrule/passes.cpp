@@ -135,17 +135,18 @@ Block<T> with_input_noise(const Net<T>& net, Block<T> block, std::size_t batch_s
 
 template <class T>
 void forward(Workspace<T>& space, const Net<T>& net, const Block<T>& block, bool outputs, std::size_t first,
-             Interrupt& interrupt, const std::uint64_t* step) {
+             Interrupt& interrupt, Pass pass, std::uint64_t step) {
   Plane<const T> x{block.x, block.x_stride};
   for (std::size_t l = 0; l < net.layers().size(); ++l) {
     const bool last = l + 1 == net.layers().size();
     const Plane<T> a = space.activations(l).from_row(first);
     const Plane<T> h = last ? space.logits().from_row(first) : a;
     Kept<T> kept;
-    if (step != nullptr && space.slopes(l).data != nullptr) {
-      kept.slopes = space.slopes(l).from_row(first);
+    if (pass != Pass::inference && space.slopes(l).data != nullptr) {
       const Layer& layer = net.layers()[l];
-      kept.dropout = {layer.dropout, keys_of({net.seed(), *step}, l), layer.fan_out, block.first_row, 0};
+      kept.slopes = space.slopes(l).from_row(first);
+      if (pass == Pass::training)
+        kept.dropout = {layer.dropout, keys_of({net.seed(), step}, l), layer.fan_out, block.first_row, 0};
     }
     layer_forward(net, net.layers()[l], h, a, kept, x, block.rows, !last || outputs, space.threads(),
                   interrupt);
@@ -204,16 +205,21 @@ void layer_gradients(Net<T>& net, const Layer& layer, Plane<const T> x, Plane<T>
 
 // The deltas of the layer below, of which the activations or the slopes were kept.
 template <class T>
-void layer_backward(const Net<T>& net, const Layer& layer, const Layer& under, Plane<T> below, Plane<T> kept,
-                    Plane<T> delta, std::size_t rows, std::size_t threads, Interrupt& interrupt) {
+void layer_backward(Workspace<T>& space, const Net<T>& net, std::size_t l, std::size_t rows,
+                    std::size_t first, Interrupt& interrupt) {
   const Kernels<T>& kernel = kernels<T>();
-  split_product(threads, net.operations(layer, rows), rows, layer.fan_in, interrupt, [&](Range r, Range c) {
-    T* to = below.from_row(r.first).data + c.first;
-    kernel.backward_input(to, below.stride, delta.from_row(r.first).data, delta.stride,
-                          net.weights(layer) + c.first * layer.fan_out, r.count, c.count, layer.fan_out);
-    kernel.activation_backward(under.activation, to, below.stride, kept.from_row(r.first).data + c.first,
-                               kept.stride, r.count, c.count, keeps_slopes(under));
-  });
+  const Layer &layer = net.layers()[l], &under = net.layers()[l - 1];
+  const bool slopes = keeps_slopes(under);
+  const Plane<T> delta = space.deltas(l).from_row(first), below = space.deltas(l - 1).from_row(first);
+  const Plane<T> kept = (slopes ? space.slopes(l - 1) : space.activations(l - 1)).from_row(first);
+  split_product(
+      space.threads(), net.operations(layer, rows), rows, layer.fan_in, interrupt, [&](Range r, Range c) {
+        T* to = below.from_row(r.first).data + c.first;
+        kernel.backward_input(to, below.stride, delta.from_row(r.first).data, delta.stride,
+                              net.weights(layer) + c.first * layer.fan_out, r.count, c.count, layer.fan_out);
+        kernel.activation_backward(under.activation, to, below.stride, kept.from_row(r.first).data + c.first,
+                                   kept.stride, r.count, c.count, slopes);
+      });
 }
 
 }  // namespace
@@ -229,12 +235,14 @@ double backward(Workspace<T>& space, Net<T>& net, const Block<T>& block, double 
     const Plane<const T> x =
         l == 0 ? Plane<const T>{block.x, block.x_stride} : Plane<const T>{below.data, below.stride};
     layer_gradients(net, layer, x, delta, block.rows, accumulate, space.threads(), interrupt);
-    if (l == 0) break;
-    const Plane<T> kept = space.slopes(l - 1).data == nullptr ? below : space.slopes(l - 1).from_row(first);
-    layer_backward(net, layer, net.layers()[l - 1], space.deltas(l - 1).from_row(first), kept, delta,
-                   block.rows, space.threads(), interrupt);
+    if (l > 0) layer_backward(space, net, l, block.rows, first, interrupt);
   }
   return total;
+}
+
+template <class T>
+void backward_deltas(Workspace<T>& space, const Net<T>& net, std::size_t rows, Interrupt& interrupt) {
+  for (std::size_t l = net.layers().size(); l-- > 1;) layer_backward(space, net, l, rows, 0, interrupt);
 }
 
 namespace {
@@ -275,12 +283,13 @@ void predict(T* y, std::ptrdiff_t y_stride, const Net<T>& net, const Rows& x, st
 #define CHAINRULE_INSTANTIATE(T)                                                                            \
   template Block<T> with_input_noise(const Net<T>&, Block<T>, std::size_t, std::uint64_t, Buffer<T>&);      \
   template class Workspace<T>;                                                                              \
-  template void forward(Workspace<T>&, const Net<T>&, const Block<T>&, bool, std::size_t, Interrupt&,       \
-                        const std::uint64_t*);                                                              \
+  template void forward(Workspace<T>&, const Net<T>&, const Block<T>&, bool, std::size_t, Interrupt&, Pass, \
+                        std::uint64_t);                                                                     \
   template void preactivations(Workspace<T>&, const Workspace<T>&, const Net<T>&, const Block<T>&,          \
                                std::size_t);                                                                \
   template double loss(const Workspace<T>&, const Net<T>&, const Block<T>&, std::size_t);                   \
   template double backward(Workspace<T>&, Net<T>&, const Block<T>&, double, bool, std::size_t, Interrupt&); \
+  template void backward_deltas(Workspace<T>&, const Net<T>&, std::size_t, Interrupt&);                     \
   template void predict(T*, std::ptrdiff_t, const Net<T>&, const Rows&, std::size_t);
 CHAINRULE_INSTANTIATE(float)
 CHAINRULE_INSTANTIATE(double)

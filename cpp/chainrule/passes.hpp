@@ -19,6 +19,10 @@ struct Plane {
   Plane from_row(std::size_t row) const { return {data + static_cast<std::ptrdiff_t>(row) * stride, stride}; }
 };
 
+// What a forward pass is for: training and derivatives need slopes for the way back, and training drops
+// outputs.
+enum class Pass { inference, derivative, training };
+
 // What one pass leaves behind, for up to `rows` rows: each layer's activations and deltas (dL/dh), its slopes
 // (da/dh) where the activations do not tell them, and the output's logits (its h).
 template <class T>
@@ -55,11 +59,11 @@ Block<T> with_input_noise(const Net<T>& net, Block<T> block, std::size_t batch_s
                           Buffer<T>& buffer);
 
 // Fills the activations and logits of the workspace from row `first` on. The loss takes the logits: only
-// where `outputs` are wanted is the output layer's activation computed here. For training, `step` is the
-// number of steps before: slopes are kept for the way back, and outputs dropped. Throws Interrupted.
+// where `outputs` are wanted is the output layer's activation computed here. `step`, for training, is the
+// number of steps before. Throws Interrupted.
 template <class T>
 void forward(Workspace<T>& space, const Net<T>& net, const Block<T>& block, bool outputs, std::size_t first,
-             Interrupt& interrupt, const std::uint64_t* step = nullptr);
+             Interrupt& interrupt, Pass pass = Pass::inference, std::uint64_t step = 0);
 
 // Fills the activations of `into` with the preactivations behind those of `space`, which keeps hidden
 // activations only: they are computed again.
@@ -76,6 +80,10 @@ double loss(const Workspace<T>& space, const Net<T>& net, const Block<T>& block,
 template <class T>
 double backward(Workspace<T>& space, Net<T>& net, const Block<T>& block, double scale, bool accumulate,
                 std::size_t first, Interrupt& interrupt);
+
+// The deltas of all layers but the output's, which are there. Throws Interrupted.
+template <class T>
+void backward_deltas(Workspace<T>& space, const Net<T>& net, std::size_t rows, Interrupt& interrupt);
 
 // Writes net(x) to y (rows, outputs); keeps nothing.
 template <class T>

@@ -51,7 +51,7 @@ double Stepper<T>::gradient(const Block<T>& block, double scale, bool accumulate
     interrupt_.check(3 * net_.forward_operations(block.rows));
     return tiny_->gradient(block, scale, accumulate, step);
   }
-  forward(space_, net_, block, false, 0, interrupt_, &step);
+  forward(space_, net_, block, false, 0, interrupt_, Pass::training, step);
   return backward(space_, net_, block, scale, accumulate, 0, interrupt_);
 }
 
@@ -186,11 +186,11 @@ Stop Trainer<T>::run(const double* rates, std::size_t epochs, Progress& progress
       options_.optimizer.lr = rates[e];
       run_epoch(progress);
       const double loss = progress.sum.reduced(net_.reduction());
-      progress.end_epoch();
-      // Both losses or none, also if the validation is interrupted.
+      // Both losses or none: an epoch whose validation is interrupted ends in the next fit.
       if (validation_)
         validation_losses_.push_back(stepper_.evaluate(*validation_).reduced(net_.reduction()));
       losses_.push_back(loss);
+      progress.end_epoch();
       if (options_.judged_outside) continue;
       const Stop stop = judge(validation_ ? validation_losses_.back() : loss);
       if (stop != Stop::none) return stop;

@@ -23,18 +23,17 @@ inline Bits<T> indices(std::size_t first, std::size_t step) {
          static_cast<std::uint32_t>(first);
 }
 
-// A bijection of 32 bits that leaves no visible trace of its argument: Wellons, "Prospecting for hash
-// functions", 2018.
+// A bijection of 32 bits that leaves no visible trace of its argument in the high ones: Wellons, "Prospecting
+// for hash functions", 2018, without the last step, which mixes them into the low ones.
 template <class V>
 inline V mix(V x) {
   x = (x ^ (x >> 16)) * 0x7feb352du;
-  x = (x ^ (x >> 15)) * 0x846ca68bu;
-  return x ^ (x >> 16);
+  return (x ^ (x >> 15)) * 0x846ca68bu;
 }
 
 template <class T>
 inline Bits<T> random_bits(DrawKeys keys, Bits<T> index) {
-  return mix(mix(index ^ keys.first) + keys.second);
+  return mix(index ^ keys.first) + keys.second;
 }
 
 // Lanes whose output stays, and what it is multiplied by.

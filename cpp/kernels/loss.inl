@@ -156,7 +156,7 @@ struct LogCosh : OfOutputs<T, LogCosh<T>> {
   static Vec<T> of(Vec<T> yhat, Vec<T> y, Vec<T>, Vec<T>& slope) {
     const Vec<T> d = yhat - y, size = magnitude<T>(d);
     slope = tanh<T>(d);
-    const Vec<T> bend = log1p_of_positive<T>(exp<T>(T(-2) * size)) - T(0.693147180559945309417);
+    const Vec<T> bend = log1p_of_fraction<T>(exp<T>(T(-2) * size)) - T(0.693147180559945309417);
     // near 0 the terms cancel: d^2 / 2 - d^4 / 12 + d^6 / 45
     const Vec<T> square = d * d, near = square * (T(0.5) - square * (T(1) / 12 - square / T(45)));
     return select<T>(size < T(sizeof(T) == 4 ? 0.1 : 0.003), near, size + bend);
@@ -194,7 +194,7 @@ struct LogLoss {
     Vec<T> loss{};
     for (std::size_t j = 0; j < rows.outputs; ++j) {
       const Vec<T> logit = rows.logit(j), y = rows.target(j), size = magnitude<T>(logit);
-      loss += (logit + size) / 2 - logit * y + log1p_of_positive<T>(exp<T>(-size));
+      loss += (logit + size) / 2 - logit * y + log1p_of_fraction<T>(exp<T>(-size));
       if (rows.delta != nullptr) store(rows.delta + j * rows.stride, rows.scale * (sigmoid<T>(logit) - y));
     }
     return loss;

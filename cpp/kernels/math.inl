@@ -251,6 +251,17 @@ CHAINRULE_INLINE Vec<T> tanh(Vec<T> x) {
 }
 #endif
 
+// log(2^exponent (1 + f)), with 1 + f from sqrt(1/2) to sqrt(2).
+template <class T>
+CHAINRULE_INLINE Vec<T> log_of_parts(Vec<T> exponent, Vec<T> f) {
+  using F = Format<T>;
+  const Vec<T> s = f / (T(2) + f), w = s * s;
+  const Vec<T> half_square = T(0.5) * f * f;
+  const Vec<T> tail = w * polynomial(F::log_tail, w);
+  const Vec<T> low = multiply_add(exponent, broadcast(F::ln2_low), s * (half_square + tail));
+  return multiply_add(exponent, broadcast(F::ln2_high), f - (half_square - low));
+}
+
 template <class T>
 inline Vec<T> log(Vec<T> x) {
   using F = Format<T>;
@@ -261,13 +272,7 @@ inline Vec<T> log(Vec<T> x) {
   const IntVec<T> offset = (IntVec<T>)scaled - origin;
   const IntVec<T> k = (offset >> F::mantissa) - (tiny & F::mantissa);
   const IntVec<T> fraction = offset & ((typename F::Int(1) << F::mantissa) - 1);
-  const Vec<T> f = (Vec<T>)(fraction + origin) - T(1);
-  const Vec<T> s = f / (T(2) + f), w = s * s;
-  const Vec<T> half_square = T(0.5) * f * f;
-  const Vec<T> tail = w * polynomial(F::log_tail, w);
-  const Vec<T> exponent = __builtin_convertvector(k, Vec<T>);
-  const Vec<T> low = multiply_add(exponent, broadcast(F::ln2_low), s * (half_square + tail));
-  Vec<T> y = multiply_add(exponent, broadcast(F::ln2_high), f - (half_square - low));
+  Vec<T> y = log_of_parts<T>(__builtin_convertvector(k, Vec<T>), (Vec<T>)(fraction + origin) - T(1));
   y = select<T>(x == 0, broadcast(T(-__builtin_inf())), y);
   y = select<T>(x < 0, broadcast(T(__builtin_nan(""))), y);
   return select<T>((x == T(__builtin_inf())) | (x != x), x, y);
@@ -281,18 +286,19 @@ CHAINRULE_INLINE Vec<T> expm1_of_negative(Vec<T> x) {
   return multiply_add(q, power, power - T(1));
 }
 
-// log(1 + z) for z >= 0: what rounding takes from 1 + z is put back to first order.
+// log(1 + z) for 0 <= z <= 1: 1 + z = 1 + f or 2 (1 + f), and is itself never rounded.
 template <class T>
-inline Vec<T> log1p_of_positive(Vec<T> z) {
-  const Vec<T> sum = T(1) + z;
-  return log<T>(sum) + (z - (sum - T(1))) / sum;
+CHAINRULE_INLINE Vec<T> log1p_of_fraction(Vec<T> z) {
+  const IntVec<T> above = z > T(0.41421356);
+  const Vec<T> f = select<T>(above, multiply_add(z, broadcast(T(0.5)), broadcast(T(-0.5))), z);
+  return log_of_parts<T>(select<T>(above, broadcast(T(1)), Vec<T>{}), f);
 }
 
 // log(1 + e^x) = max(x, 0) + log(1 + e^-|x|)
 template <class T>
 inline Vec<T> softplus(Vec<T> x) {
   const Vec<T> size = magnitude<T>(x);
-  return (x + size) / 2 + log1p_of_positive<T>(exp<T>(-size));
+  return (x + size) / 2 + log1p_of_fraction<T>(exp<T>(-size));
 }
 
 // The normal distribution function, and its density: 1 - Phi(|x|) = erfc(z) / 2 with z = |x| / sqrt 2, whose

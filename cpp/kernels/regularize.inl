@@ -17,7 +17,7 @@ void add_penalties(T* __restrict g, const T* __restrict w, const Regularization&
 
 template <class T>
 double norm(const T* x, std::size_t size) {
-  constexpr std::size_t lanes = 8;
+  constexpr std::size_t lanes = 32;  // several vectors, for each waits for itself alone
   double sums[lanes] = {};
   std::size_t i = 0;
   for (; i + lanes <= size; i += lanes) {

@@ -13,6 +13,7 @@
 #include "arrays.hpp"
 #include "bindings.hpp"
 #include "chainrule/denormals.hpp"
+#include "chainrule/input_gradient.hpp"
 #include "chainrule/split.hpp"
 #include "chainrule/trainer.hpp"
 #include "names.hpp"
@@ -84,9 +85,8 @@ class NetCore {
       space_.use_threads(threads);
       Interrupt never;
       for_each_chunk({0, rows}, [&](const Batch& chunk) {
-        const std::uint64_t step = optimizer_state_.steps();
         chainrule::forward(space_, net_, noisy(reader_.read(input.rows, chunk), chunk), true, chunk.first,
-                           never, &step);
+                           never, Pass::training, optimizer_state_.steps());
       });
       copy_rows(to, space_.activations(net_.layers().size() - 1), rows, net_.outputs());
     }
@@ -165,6 +165,54 @@ class NetCore {
   void freeze(std::size_t layer, bool frozen) {
     const auto lock = alone();
     net_.freeze(layer, frozen);
+  }
+
+  // Every layer's activations for x, as predict computes them.
+  py::list activations(const py::object& x) {
+    const Input input = read_features<T>(x, "X", net_.features());
+    const auto lock = shared();
+    const std::size_t rows = input.rows.rows;
+    Workspace<T> space(net_, rows);
+    {
+      py::gil_scoped_release release;
+      BlockReader<T> reader;
+      Interrupt never;
+      for_each_chunk({0, rows}, [&](const Batch& chunk) {
+        chainrule::forward(space, net_, reader.read(input.rows, chunk), true, chunk.first, never);
+      });
+    }
+    py::list layers;
+    for (std::size_t l = 0; l < net_.layers().size(); ++l)
+      layers.append(as_array(space.activations(l), rows, net_.layers()[l].fan_out));
+    return layers;
+  }
+
+  // dL/dx of every row, L the loss of all of them.
+  py::array_t<T> loss_input_gradient(const py::object& x, const py::object& y,
+                                     const py::object& sample_weight) {
+    const DatasetInput input = read_dataset(net_, x, y, sample_weight);
+    const auto lock = shared();
+    const Dataset data = input.dataset();
+    py::array_t<T> gradient({data.x.rows, net_.features()});
+    T* to = gradient.mutable_data();
+    py::gil_scoped_release release;
+    chainrule::loss_input_gradient(to, net_, data);
+    return gradient;
+  }
+
+  // dyhat_j/dx of every row, for the output j or, (rows, outputs, features), for all of them.
+  py::array_t<T> output_input_gradient(const py::object& x, std::optional<std::size_t> output) {
+    const Input input = read_features<T>(x, "X", net_.features());
+    const auto lock = shared();
+    const std::size_t rows = input.rows.rows, features = net_.features();
+    const Range outputs = output ? Range{*output, 1} : Range{0, net_.outputs()};
+    std::vector<std::size_t> shape{rows, features};
+    if (!output) shape.insert(shape.begin() + 1, net_.outputs());
+    py::array_t<T> gradient(shape);
+    T* to = gradient.mutable_data();
+    py::gil_scoped_release release;
+    chainrule::output_input_gradient(to, net_, input.rows, outputs);
+    return gradient;
   }
 
   bool is_frozen(std::size_t layer) const { return net_.frozen(layer); }
@@ -410,6 +458,10 @@ void register_net(py::module_& module, const char* net_name, const char* fit_nam
       .def("loss", &Core::loss, py::arg("X"), py::arg("Y"), py::arg("sample_weight"))
       .def("predict", &Core::predict, py::arg("X"), py::arg("out"))
       .def("intermediates", &Core::intermediates)
+      .def("activations", &Core::activations, py::arg("X"))
+      .def("loss_input_gradient", &Core::loss_input_gradient, py::arg("X"), py::arg("Y"),
+           py::arg("sample_weight"))
+      .def("output_input_gradient", &Core::output_input_gradient, py::arg("X"), py::arg("output"))
       .def("read_optimizer_state", &read_optimizer_state<T>)
       .def("write_optimizer_state", &write_optimizer_state<T>, py::arg("rule"), py::arg("steps"),
            py::arg("slots"));

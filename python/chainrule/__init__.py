@@ -12,38 +12,54 @@ from typing import TYPE_CHECKING, Any
 from ._core import build_info
 from .errors import DivergenceError, ModelFormatError
 from .net import Net
-from .optimizers import SGD, Adam
+from .optimizers import SGD, Adagrad, Adam, AdamW, NAdam, RMSprop, Rprop
 
 if TYPE_CHECKING:
-    from . import reference
+    from . import losses, reference, schedules
     from .gradcheck import check_gradients
     from .history import FitState, History
+    from .losses import CrossEntropy, Huber, Quantile
     from .trace import Trace
 
 __all__ = [
+    "Adagrad",
     "Adam",
+    "AdamW",
+    "CrossEntropy",
     "DivergenceError",
     "FitState",
     "History",
+    "Huber",
     "ModelFormatError",
+    "NAdam",
     "Net",
+    "Quantile",
+    "RMSprop",
+    "Rprop",
     "SGD",
     "Trace",
     "__version__",
     "build_info",
     "check_gradients",
+    "losses",
     "reference",
+    "schedules",
 ]
 
 __version__: str = build_info()["version"]
 
 #: Names that are imported when first used, so that `import chainrule` stays light.
 _LAZY = {
+    "CrossEntropy": ".losses",
     "FitState": ".history",
     "History": ".history",
+    "Huber": ".losses",
+    "Quantile": ".losses",
     "Trace": ".trace",
     "check_gradients": ".gradcheck",
+    "losses": ".losses",
     "reference": ".reference",
+    "schedules": ".schedules",
 }
 
 
@@ -51,7 +67,7 @@ def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = importlib.import_module(_LAZY[name], __name__)
-    return module if name == "reference" else getattr(module, name)
+    return module if _LAZY[name] == f".{name}" else getattr(module, name)
 
 
 def __dir__() -> list[str]:

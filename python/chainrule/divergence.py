@@ -78,7 +78,7 @@ def _likely_cause(c: Circumstances) -> str:
     likely = [found for find in (_large_inputs, _large_targets, _large_rate, _large_penalty) if (found := find(c))]
     if likely:
         return "; ".join(likely)
-    for find in (_rising_loss, _sum_over_rows, _exponential, _unbounded):
+    for find in (_sum_over_rows, _exponential, _rising_loss, _unbounded):
         if found := find(c):
             return found
     return f"a step that was too long: {c.remedy}"
@@ -112,7 +112,7 @@ def _large_rate(c: Circumstances) -> str | None:
     default = type(c.optimizer)().lr
     if not c.optimizer.has_rate or c.lr <= LARGE_RATE * default:
         return None
-    return f"the learning rate {c.lr:.3g} is {c.lr / default:.3g} times the default of {c.optimizer.name}: lower it"
+    return f"the learning rate {c.lr:.3g} is {c.lr / default:g} times the default of {c.optimizer.name}: lower it"
 
 
 def _large_penalty(c: Circumstances) -> str | None:

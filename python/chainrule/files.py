@@ -152,7 +152,7 @@ def _build(cls: type[Net], description: dict[str, Any], tensors: Tensors) -> Net
     net.schedule_state = read_schedule_state(description.get("schedule"))
     if (progress := description.get("epoch_in_progress")) is not None:
         rows_done, loss, weight, rows, batch_size, shuffled = progress
-        if not 0 < rows_done < rows:
+        if not 0 < rows_done <= rows:
             raise ValueError(f"epoch_in_progress has {rows_done!r} of {rows!r} rows done")
         net._core.resume_epoch(rows_done, loss, weight, rows, batch_size, shuffled)
     return net

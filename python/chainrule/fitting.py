@@ -153,7 +153,7 @@ class _Run:
                 return settled
             self._finish_epoch()
             if self._options.judged_outside:
-                settled = cast(StopReason | None, self._engine.judge(self._monitored.measure(self._values)))
+                settled = cast("StopReason | None", self._engine.judge(self._monitored.measure(self._values)))
             if watchers:
                 state = self._state()
                 answers = [watch(state) for watch in watchers]
@@ -168,7 +168,7 @@ class _Run:
         rates = self._rates.rates(self._net.epochs_trained, epochs)
         self._learning_rates.append(rates)
         try:
-            return cast(StopReason | None, self._engine.run(rates))
+            return cast("StopReason | None", self._engine.run(rates))
         except DivergenceError as error:
             raise self._explained(error, rates[self._engine.epochs - before]) from None
 

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .trace import Array
 
+if TYPE_CHECKING:
+    from .config import NetConfig
+
 __all__ = ["check_gradients"]
 
 
 class DifferentiableNet(Protocol):
     """What the check needs of a net; `chainrule.Net` and `chainrule.reference.Net` have it."""
+
+    @property
+    def config(self) -> NetConfig: ...
 
     @property
     def parameters(self) -> Array: ...
@@ -42,7 +48,8 @@ def check_gradients(
     ----------
     net : Net
         A `chainrule.Net` or a `chainrule.reference.Net`. Afterwards its gradients are those of
-        these rows; its parameters are restored to the bit, also when an error passes.
+        these rows; its parameters are restored to the bit, also when an error passes. With
+        dropout or input noise, the loss is that of the next training step, whose draw is fixed.
     X : array_like, (rows, features)
     Y : array_like, (rows, outputs), or (rows,) class indices
     sample_weight : array_like, (rows,), optional
@@ -93,6 +100,13 @@ def check_gradients(
     if not np.isfinite(analytic).all():
         return math.inf
     original = parameters.copy()
+    has_draw = any(net.config.dropout) or net.config.input_noise > 0
+
+    def loss_now() -> float:
+        if not has_draw:
+            return net.loss(X, Y, sample_weight)
+        net.forward(X)
+        return net.backward(Y, sample_weight)
 
     def error_of(entry: int, relative_step: float) -> float:
         size = max(1.0, abs(float(original[entry])))
@@ -100,7 +114,7 @@ def check_gradients(
         losses = []
         for multiple in (1, -1, 2, -2):
             parameters[entry] = original[entry] + multiple * h
-            losses.append(net.loss(X, Y, sample_weight))
+            losses.append(loss_now())
         parameters[entry] = original[entry]
         a, n = float(analytic[entry]), (8 * (losses[0] - losses[1]) - (losses[2] - losses[3])) / (12 * h)
         curvature = abs(losses[0] + losses[1] - 2 * loss) / h**2
@@ -119,4 +133,6 @@ def check_gradients(
             doubtful = np.flatnonzero(errors > math.sqrt(precision))
     finally:
         parameters[...] = original
+    if has_draw:
+        loss_now()  # and the gradients are again those of the parameters
     return float(errors.max())

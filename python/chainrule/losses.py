@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -117,8 +117,8 @@ class CrossEntropy(Loss):
         object.__setattr__(self, "constants", (value,))
 
 
-#: Every loss by its name; those with constants by their class.
-LOSSES: dict[str, type[Loss] | None] = {
+#: Every loss by its name; those with constants with what makes one of them.
+LOSSES: dict[str, Callable[..., Loss] | None] = {
     "squared_error": None,
     "half_squared_error": None,
     "absolute_error": None,

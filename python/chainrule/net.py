@@ -141,10 +141,11 @@ class Net(Trainable):
 
     def __repr__(self) -> str:
         c = self.config
-        return (
-            f"Net({list(c.sizes)}, hidden={list(c.activations[:-1])}, output={c.activations[-1]!r}, loss={str(c.loss)!r}, "
-            f"reduction={c.reduction!r}, bias={c.bias}, dtype={c.dtype!r}, seed={self.seed})"
-        )
+        parts = [f"{list(c.sizes)}", f"hidden={list(c.activations[:-1])}", f"output={c.activations[-1]!r}"]
+        parts += [f"loss={str(c.loss)!r}", f"reduction={c.reduction!r}", f"bias={c.bias}", f"dtype={c.dtype!r}"]
+        parts += [f"dropout={list(c.dropout)}"] if any(c.dropout) else []
+        parts += [f"input_noise={c.input_noise}"] if c.input_noise else []
+        return f"Net({', '.join(parts)}, seed={self.seed})"
 
     @property
     def parameters(self) -> Array:
@@ -352,6 +353,75 @@ class Net(Trainable):
             bias_gradients=[gradient.copy() for gradient in self.bias_gradients],
             loss=loss,
         )
+
+    def activations(self, X: ArrayLike) -> list[Array]:
+        """Return the outputs of every layer for `X`, the hidden ones first, as `predict` computes them.
+
+        Returns
+        -------
+        list of ndarray, one (rows, fan_out) per layer
+        """
+        return self._core.activations(X)
+
+    def input_gradient(
+        self,
+        X: ArrayLike,
+        Y: ArrayLike | None = None,
+        *,
+        output: int | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Array:
+        """Return how the loss, or an output, changes with the inputs.
+
+        Parameters
+        ----------
+        X : array_like, (rows, features)
+        Y : array_like, optional
+            Targets as in `backward`: then dL/dX, L the loss of all rows.
+        output : int, optional
+            The output j whose dYhat_j/dX is wanted instead; not needed where there is one.
+        sample_weight : array_like, (rows,), optional
+            Weights of the rows in the loss.
+
+        Returns
+        -------
+        ndarray, (rows, features)
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `forward` and `backward`; or neither or both of `Y` and `output` are given.
+        IndexError
+            There is no such output.
+        """
+        if Y is not None:
+            if output is not None:
+                raise ValueError("Y is for the gradient of the loss, output for that of an output; both were given")
+            return self._core.loss_input_gradient(X, Y, sample_weight)
+        outputs = self.config.outputs
+        if sample_weight is not None:
+            raise ValueError("sample_weight is for the gradient of the loss, which needs Y")
+        if output is None and outputs > 1:
+            raise ValueError(f"input_gradient needs Y, or which output from 0 to {outputs - 1}")
+        number = 0 if output is None else operator.index(output)
+        if not -outputs <= number < outputs:
+            raise IndexError(f"output must be from 0 to {outputs - 1}, or from -1 to -{outputs}; got {number}")
+        return self._core.output_input_gradient(X, number % outputs)
+
+    def jacobian(self, X: ArrayLike) -> Array:
+        """Return how every output changes with every input, dYhat_j/dX_i for each row.
+
+        Returns
+        -------
+        ndarray, (rows, outputs, features)
+        """
+        return self._core.output_input_gradient(X, None)
+
+    def summary(self) -> str:
+        """Return a table of the layers: shapes, activations, parameters, what is frozen or dropped."""
+        from .summary import summarize
+
+        return summarize(self.config, self.frozen)
 
     def derivation(self, latex: bool = False) -> str:
         """Return the update rule of this net, symbol by symbol, as text or as LaTeX."""

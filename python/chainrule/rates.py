@@ -66,6 +66,10 @@ class _EpochRates(Rates):
     def __init__(self, schedule: Schedule, lr: float) -> None:
         self._schedule, self._lr = schedule, lr
 
+    def rates(self, epoch: int, count: int = 1) -> NDArray[np.float64]:
+        # An epoch of a small net takes less than a call per rate would.
+        return np.full(count, self._lr) if isinstance(self._schedule, Constant) else super().rates(epoch, count)
+
     def _rate(self, epoch: int) -> float:
         return self._lr * self._schedule.multiplier(epoch)
 

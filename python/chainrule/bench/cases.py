@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import OUTPUT_OF_LOSS, NetConfig
+from ..losses import Loss, read_loss
 from ..optimizers import SGD, Adam, Optimizer, read_optimizer
+from ..random_rows import random_rows
 
 __all__ = ["CASES", "ONE_ROW_CASES", "Case", "create_case", "data", "one_row"]
 
@@ -18,7 +20,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Case:
-    """One training problem: a net, its minibatches, its optimizer."""
+    """One training problem: a net, its minibatches, its optimizer; the loss as text, such as ``"huber(0.5)"``."""
 
     name: str
     sizes: tuple[int, ...]
@@ -45,8 +47,7 @@ class Case:
     def bytes_held(self, dtype: str) -> int:
         """Bytes of parameters, gradients and optimizer state."""
         config = self.config(dtype)
-        state = 2 if isinstance(self.optimizer, Adam) else 0
-        return (2 + state) * config.parameter_count * np.dtype(dtype).itemsize
+        return (2 + len(self.optimizer.slots)) * config.parameter_count * np.dtype(dtype).itemsize
 
     def bytes_per_step(self, dtype: str) -> int:
         """Bytes of one step if caches kept nothing but activations: the inputs read, all else read and written."""
@@ -68,7 +69,7 @@ def create_case(
     sizes: tuple[int, ...],
     hidden: str | None = None,
     output: str | None = None,
-    loss: str | None = None,
+    loss: str | Loss | None = None,
     batch_size: int | None = None,
     optimizer: str | None = None,
 ) -> Case:
@@ -86,16 +87,17 @@ def create_case(
     ValueError
         They do not go together.
     """
-    hidden, loss, batch_size = hidden or "relu", loss or "half_squared_error", batch_size or 32
-    usual_output = OUTPUT_OF_LOSS.get(loss, "identity")
+    hidden, batch_size = hidden or "relu", batch_size or 32
+    row_loss = read_loss(loss or "half_squared_error")
+    usual_output = OUTPUT_OF_LOSS.get(row_loss.name, "identity")
     output = output or usual_output
     rule = read_optimizer(optimizer or "adam")
-    NetConfig.create(sizes, hidden, output, loss)
+    NetConfig.create(sizes, hidden, output, row_loss)
     parts = ["-".join(map(str, sizes)) + (f" {hidden}" if len(sizes) > 2 else ""), f"batch {batch_size}"]
     parts += [output] if output != usual_output else []
-    parts += [loss] if loss != "half_squared_error" else []
+    parts += [str(row_loss)] if row_loss.name != "half_squared_error" else []
     parts += [rule.name] if rule.name != "adam" else []
-    return Case(", ".join(parts), sizes, hidden, output, loss, batch_size, rule)
+    return Case(", ".join(parts), sizes, hidden, output, str(row_loss), batch_size, rule)
 
 
 def one_row(case: Case) -> Case:
@@ -108,15 +110,5 @@ ONE_ROW_CASES = tuple(one_row(CASES[i]) for i in (1, 3, 5))
 
 
 def data(case: Case, dtype: str, batches: int) -> tuple[Array, Array]:
-    """Return ``X`` (rows, features) and targets for whole minibatches.
-
-    The targets are class indices (rows,) for cross_entropy, else values (rows, outputs), for log_loss 0 or 1.
-    """
-    random = np.random.default_rng(0)
-    rows, outputs = batches * case.batch_size, case.sizes[-1]
-    X = random.standard_normal((rows, case.sizes[0])).astype(dtype)
-    if case.loss == "cross_entropy":
-        return X, random.integers(0, outputs, rows)
-    if case.loss == "log_loss":
-        return X, random.integers(0, 2, (rows, outputs)).astype(dtype)
-    return X, random.random((rows, outputs)).astype(dtype)
+    """Return inputs and targets for whole minibatches, as `random_rows` draws them."""
+    return random_rows(case.config(dtype), batches * case.batch_size, np.random.default_rng(0))

@@ -47,22 +47,41 @@ class JaxRunner:
         return flat(weights, biases)
 
 
+def _activations() -> dict[str, Callable[[Any], Any]]:
+    from jax import nn, numpy
+
+    return {
+        "identity": lambda h: h,
+        "sigmoid": nn.sigmoid,
+        "hard_sigmoid": nn.hard_sigmoid,
+        "tanh": numpy.tanh,
+        "relu": nn.relu,
+        "leaky_relu": nn.leaky_relu,
+        "elu": nn.elu,
+        "selu": nn.selu,
+        "gelu": lambda h: nn.gelu(h, approximate=False),
+        "gelu_tanh": nn.gelu,
+        "silu": nn.silu,
+        "mish": nn.mish,
+        "softplus": nn.softplus,
+        "softsign": nn.soft_sign,
+        "exp": numpy.exp,
+        "softmax": nn.softmax,
+    }
+
+
 def _build_loss(case: Case) -> Loss:
     """Return the loss of parameters, inputs and targets: outputs summed, rows averaged."""
     import jax
 
     np_ = jax.numpy
-    activations: dict[str, Callable[[Any], Any]] = {
-        "identity": lambda h: h,
-        "sigmoid": jax.nn.sigmoid,
-        "tanh": np_.tanh,
-        "relu": jax.nn.relu,
-        "softmax": jax.nn.softmax,
-    }
-    hidden, output = activations[case.hidden], activations[case.output]
+    hidden, output = (_activations()[name] for name in (case.hidden, case.output))
     row_losses: dict[str, Callable[[Any, Any], Any]] = {
         "squared_error": lambda h, y: ((output(h) - y) ** 2).sum(1),
         "half_squared_error": lambda h, y: 0.5 * ((output(h) - y) ** 2).sum(1),
+        "absolute_error": lambda h, y: abs(output(h) - y).sum(1),
+        "hinge": lambda h, y: jax.nn.relu(1 - y * output(h)).sum(1),
+        "poisson": lambda h, y: (np_.exp(h) - y * h).sum(1),
         "log_loss": lambda h, y: (jax.nn.softplus(h) - y * h).sum(1),
         "cross_entropy": lambda h, y: -np_.take_along_axis(jax.nn.log_softmax(h), y[:, None], 1),
     }

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..net import Net
-from .runners import Array
+from .runners import Array, NoEquivalent
 
 __all__ = ["predict_onnxruntime"]
 
@@ -34,6 +34,8 @@ def _build_graph(net: Net) -> bytes:
             constants.append(numpy_helper.from_array(np.ascontiguousarray(array), f"{name}{layer}"))
         nodes.append(helper.make_node("Gemm", [last, f"W{layer}", f"b{layer}"], [f"h{layer}"]))
         last = f"z{layer}"
+        if activation not in OPERATORS:
+            raise NoEquivalent(activation)
         nodes.append(helper.make_node(OPERATORS[activation], [f"h{layer}"], [last]))
     kind = helper.np_dtype_to_tensor_dtype(np.dtype(net.config.dtype))
     ends = [

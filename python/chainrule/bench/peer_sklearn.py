@@ -16,6 +16,9 @@ from .runners import Array, NetRunner, NoEquivalent, first_weights, flat
 
 __all__ = ["SklearnRunner", "SklearnTwin", "predict_sklearn"]
 
+#: Its names of the hidden activations that it has.
+ACTIVATIONS = {"identity": "identity", "sigmoid": "logistic", "tanh": "tanh", "relu": "relu"}
+
 
 class SklearnRunner:
     """scikit-learn: ``partial_fit`` walks the minibatches of an epoch itself."""
@@ -84,8 +87,10 @@ def _build_model(config: NetConfig, weights: Iterable[Array], biases: Iterable[A
     *hidden, output = config.activations
     if output not in ("identity", "sigmoid", "softmax") or (output == "softmax" and config.outputs == 2):
         raise NoEquivalent(f"a {output} output with {config.outputs} units")
-    activation = {"sigmoid": "logistic"}.get(hidden[0], hidden[0]) if hidden else "identity"
-    options = {"hidden_layer_sizes": config.sizes[1:-1], "activation": activation, "alpha": 0, **options}
+    name = hidden[0] if hidden else "identity"
+    if name not in ACTIVATIONS:
+        raise NoEquivalent(name)
+    options = {"hidden_layer_sizes": config.sizes[1:-1], "activation": ACTIVATIONS[name], "alpha": 0, **options}
     # A first step makes all the arrays; they are overwritten, and the optimizer that took it is dropped.
     X = np.zeros((options.get("batch_size", 1), config.features), config.dtype)
     if output == "identity":
@@ -104,7 +109,7 @@ def _build_model(config: NetConfig, weights: Iterable[Array], biases: Iterable[A
 def _solver(case: Case) -> dict[str, Any]:
     rule = case.optimizer
     if type(rule) is SGD:
-        momentum = {"momentum": rule.momentum, "nesterovs_momentum": False}
+        momentum = {"momentum": rule.momentum, "nesterovs_momentum": rule.nesterov}
         return {"solver": "sgd", "learning_rate_init": rule.lr, **momentum}
     if type(rule) is Adam:
         constants = {"beta_1": rule.beta1, "beta_2": rule.beta2, "epsilon": rule.epsilon}

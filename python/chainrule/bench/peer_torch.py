@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..config import NetConfig
+from ..losses import read_loss
 from ..net import Net
 from ..optimizers import SGD, Adam
 from .cases import Case
@@ -24,6 +25,8 @@ class TorchRunner:
 
         torch.set_num_threads(threads)
         config = case.config(X.dtype.name)
+        if config.dtype == "float64" and "hard_sigmoid" in config.activations:
+            raise NoEquivalent("the slope of its Hardsigmoid, 1/6, is that of float32")
         biases = [np.zeros(fan_out) for _, fan_out in config.layer_shapes]
         self.linear, stack = _build_stack(config, first_weights(case), biases)
         self.loss = self._prepare(_build_loss(case, stack))
@@ -97,23 +100,56 @@ def _build_stack(config: NetConfig, weights: Iterable[Array], biases: Iterable[A
 def _activation(name: str) -> Any:
     from torch import nn
 
-    known = {"identity": nn.Identity, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU}
-    return nn.Softmax(dim=-1) if name == "softmax" else known[name]()
+    known: dict[str, Callable[[], Any]] = {
+        "identity": nn.Identity,
+        "sigmoid": nn.Sigmoid,
+        "hard_sigmoid": nn.Hardsigmoid,
+        "tanh": nn.Tanh,
+        "relu": nn.ReLU,
+        "leaky_relu": nn.LeakyReLU,
+        "elu": nn.ELU,
+        "selu": nn.SELU,
+        "gelu": nn.GELU,
+        "gelu_tanh": lambda: nn.GELU(approximate="tanh"),
+        "silu": nn.SiLU,
+        "mish": nn.Mish,
+        "softplus": nn.Softplus,
+        "softsign": nn.Softsign,
+        "softmax": lambda: nn.Softmax(dim=-1),
+    }
+    if name not in known:
+        raise NoEquivalent(name)
+    return known[name]()
 
 
 def _build_loss(case: Case, stack: Any) -> Callable[[Any, Any], Any]:
     """Return the loss of inputs and targets: outputs summed, rows averaged."""
     from torch.nn import functional
 
-    if case.loss == "cross_entropy":
-        return lambda x, y: functional.cross_entropy(stack(x), y)
-    if case.loss == "log_loss":
-        per_output = functional.binary_cross_entropy_with_logits
-        return lambda x, y: per_output(stack(x), y, reduction="none").sum(1).mean()
-    if case.loss not in ("squared_error", "half_squared_error"):
-        raise NoEquivalent(case.loss)
-    output, factor = _activation(case.output), 0.5 if case.loss == "half_squared_error" else 1.0
-    return lambda x, y: factor * ((output(stack(x)) - y) ** 2).sum(1).mean()
+    loss = read_loss(case.loss)
+    of_logits: dict[str, Callable[..., Any]] = {
+        "cross_entropy": lambda h, y, s: functional.cross_entropy(h, y, label_smoothing=s),
+        "log_loss": lambda h, y: _per_row(functional.binary_cross_entropy_with_logits, h, y),
+        "poisson": lambda h, y: _per_row(functional.poisson_nll_loss, h, y),
+    }
+    of_outputs: dict[str, Callable[..., Any]] = {
+        "squared_error": lambda a, y: ((a - y) ** 2).sum(1).mean(),
+        "half_squared_error": lambda a, y: 0.5 * ((a - y) ** 2).sum(1).mean(),
+        "absolute_error": lambda a, y: _per_row(functional.l1_loss, a, y),
+        "huber": lambda a, y, delta: _per_row(functional.huber_loss, a, y, delta=delta),
+        "hinge": lambda a, y: (1 - y * a).clamp(min=0).sum(1).mean(),
+    }
+    if loss.name in of_logits:
+        return lambda x, y: of_logits[loss.name](stack(x), y, *loss.constants)
+    if loss.name in of_outputs:
+        output = _activation(case.output)
+        return lambda x, y: of_outputs[loss.name](output(stack(x)), y, *loss.constants)
+    raise NoEquivalent(case.loss)
+
+
+def _per_row(loss: Callable[..., Any], outputs: Any, y: Any, **constants: Any) -> Any:
+    """Return one of PyTorch's losses, summed over outputs and averaged over rows."""
+    return loss(outputs, y, reduction="none", **constants).sum(1).mean()
 
 
 def _build_optimizer(case: Case, parameters: Iterable[Any]) -> Any:
@@ -121,7 +157,7 @@ def _build_optimizer(case: Case, parameters: Iterable[Any]) -> Any:
 
     rule = case.optimizer
     if type(rule) is SGD:
-        return optim.SGD(parameters, lr=rule.lr, momentum=rule.momentum, fused=True)
+        return optim.SGD(parameters, lr=rule.lr, momentum=rule.momentum, nesterov=rule.nesterov, fused=True)
     if type(rule) is Adam:
         return optim.Adam(parameters, lr=rule.lr, betas=(rule.beta1, rule.beta2), eps=rule.epsilon, fused=True)
     raise NoEquivalent(rule.name)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..net import Net
+from ..reference.activations import ACTIVATIONS
 from .cases import Case
 from .runners import Array
 
@@ -37,7 +38,7 @@ def predict_net(net: Net, x: Array, threads: int) -> tuple[Callable[[Any], Any],
 def predict_numpy(net: Net, x: Array, threads: int) -> tuple[Callable[[Any], Any], Any]:
     """Return what one would write in NumPy: an expression for each layer."""
     layers = [
-        (W.copy(), b.copy(), ACTIVATIONS[name])
+        (W.copy(), b.copy(), _activation(name))
         for W, b, name in zip(net.weights, net.biases, net.config.activations, strict=True)
     ]
 
@@ -49,15 +50,10 @@ def predict_numpy(net: Net, x: Array, threads: int) -> tuple[Callable[[Any], Any
     return predict, x
 
 
+def _activation(name: str) -> Callable[[Array], Array]:
+    return _softmax if name == "softmax" else ACTIVATIONS[name].function
+
+
 def _softmax(h: Array) -> Array:
     e = np.exp(h - h.max())
     return np.asarray(e / e.sum())
-
-
-ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
-    "identity": lambda h: h,
-    "sigmoid": lambda h: 1 / (1 + np.exp(-h)),
-    "tanh": np.tanh,
-    "relu": lambda h: np.maximum(h, 0),
-    "softmax": _softmax,
-}

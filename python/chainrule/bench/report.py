@@ -55,8 +55,8 @@ class Table:
 
     def footer(self) -> str:
         """Return how to read the columns."""
-        text = f"Peers: how many times longer they take, best/median of {ROUNDS} rounds, "
-        text += "after they computed the same" + (" outputs." if self.plan.predict else " weights.")
+        text = f"Peers: how many times longer they take, best/median of {ROUNDS} rounds, after computing "
+        text += f"the same {'outputs' if self.plan.predict else 'weights'}; - is no equivalent."
         return text if self.plan.predict else f"{text}\nPeak: share of the multiply-adds that the cores can do."
 
     def _width(self, peer: str) -> int:

@@ -8,10 +8,10 @@ from pathlib import Path
 from ..bench.cases import CASES, ONE_ROW_CASES, Case, create_case, one_row
 from ..bench.peers import installed, peer_names
 from ..bench.plan import Plan, cores, run_apart
-from ..config import ACTIVATIONS, DTYPES, HIDDEN_ACTIVATIONS, LOSSES
+from ..config import ACTIVATIONS, DTYPES, HIDDEN_ACTIVATIONS
 from ..optimizers import OPTIMIZERS
 from .errors import UsageError
-from .options import count, layer_sizes, positive
+from .options import LOSS_NAMES, count, layer_sizes, loss, positive
 from .outputs import check_output
 
 __all__ = ["DESCRIPTION", "EXAMPLES", "USAGE", "add_arguments", "run"]
@@ -39,6 +39,8 @@ The instruction set is that of CHAINRULE_ISA, as ever; to hold PyTorch to AVX2 a
 #: Options that describe a net of one's own, and those of them that only training has.
 NET_OPTIONS = ("hidden", "output", "loss", "batch", "optimizer")
 TRAINING_OPTIONS = ("loss", "batch", "optimizer")
+
+MINIBATCH_OPTIMIZERS = [name for name, rule in OPTIMIZERS.items() if not rule.full_batch]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,8 +70,8 @@ def _add_case_options(parser: argparse.ArgumentParser) -> None:
     add("--batch", type=count, metavar="N", help="rows of a step of --net (default: 32)")
     add("--hidden", choices=HIDDEN_ACTIVATIONS, help="activation of --net's hidden layers (default: relu)")
     add("--output", choices=ACTIVATIONS, help="of --net (default: what the loss needs, else identity)")
-    add("--loss", choices=LOSSES, help="of --net (default: half_squared_error)")
-    add("--optimizer", choices=list(OPTIMIZERS), help="of --net (default: adam)")
+    add("--loss", type=loss, metavar="LOSS", help=f"of --net: {LOSS_NAMES} (default: half_squared_error)")
+    add("--optimizer", choices=MINIBATCH_OPTIMIZERS, help="of --net (default: adam)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import DTYPES, NetConfig
+from ..random_rows import random_rows
 from .exit_codes import DONE, FAILED
 from .net_options import add_net_options, read_config
 from .options import count, seed
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     # With random biases too, for a relu has no derivative at exactly 0, where zero biases may put it.
     net.parameters[...] = np.random.default_rng(args.seed).normal(scale=0.5, size=net.parameters.size)
     reference.parameters[...] = net.parameters
-    X, Y = _random_rows(config, args.rows, args.seed)
+    X, Y = random_rows(config, args.rows, np.random.default_rng(args.seed))
     errors = {"gradients against central differences": check_gradients(net, X, Y)}
     outputs = [each.forward(X) for each in nets]
     losses = [np.array(each.backward(Y)) for each in nets]
@@ -70,16 +71,6 @@ def _build(net_class: Any, config: NetConfig, seed: int) -> Any:
         dtype=config.dtype,
         seed=seed,
     )
-
-
-def _random_rows(config: NetConfig, rows: int, seed: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    generator = np.random.default_rng(seed)
-    X = generator.standard_normal((rows, config.features)).astype(config.dtype)
-    if config.loss.name == "cross_entropy":
-        return X, generator.integers(config.outputs, size=rows)
-    if config.loss.name == "log_loss":
-        return X, generator.integers(2, size=(rows, config.outputs)).astype(config.dtype)
-    return X, generator.standard_normal((rows, config.outputs)).astype(config.dtype)
 
 
 def _relative_error(given: NDArray[Any], expected: NDArray[Any]) -> float:

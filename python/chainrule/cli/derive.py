@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from ..config import LOSSES
 from .exit_codes import DONE
 from .net_options import add_net_options, read_config
+from .options import LOSS_NAMES, loss
 
 USAGE = "%(prog)s SIZES [options]"
 DESCRIPTION = """\
@@ -25,9 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``chainrule derive``."""
     add_net_options(parser)
     parser.add_argument("--latex", action="store_true", help="LaTeX instead of plain text")
-    parser.add_argument(
-        "--against", choices=LOSSES, metavar="LOSS", help=f"compare with this loss: {', '.join(LOSSES)}"
-    )
+    parser.add_argument("--against", type=loss, metavar="LOSS", help=f"compare with this loss: {LOSS_NAMES}")
 
 
 def run(args: argparse.Namespace) -> int:

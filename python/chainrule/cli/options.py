@@ -5,7 +5,12 @@ from __future__ import annotations
 import argparse
 import math
 
-__all__ = ["count", "fraction", "hidden_sizes", "layer_sizes", "non_negative", "positive", "seed"]
+from ..losses import LOSSES, Loss, read_loss
+
+__all__ = ["LOSS_NAMES", "count", "fraction", "hidden_sizes", "layer_sizes", "loss", "non_negative", "positive", "seed"]
+
+#: For help: the names, and how constants are written.
+LOSS_NAMES = f"{', '.join(LOSSES)}; with constants, 'huber(0.5)'"
 
 
 def count(word: str) -> int:
@@ -53,6 +58,14 @@ def layer_sizes(word: str) -> tuple[int, ...]:
     if len(sizes) < 2:
         raise argparse.ArgumentTypeError(f"needs at least inputs and outputs, such as 3-4-1; got {word!r}")
     return sizes
+
+
+def loss(word: str) -> Loss:
+    """Read a loss by name, or by name with constants such as ``huber(0.5)``."""
+    try:
+        return read_loss(word)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _whole(word: str, minimum: int) -> int:

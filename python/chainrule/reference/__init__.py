@@ -2,7 +2,7 @@
 
 It is the oracle that the tests hold the C++ core against, and the NumPy side of
 ``chainrule bench``. `activations`, `losses` and `optimizers` are tables of formulas,
-`net` is the chain rule, `training` the loop over minibatches.
+`layers` is the chain rule, `draws` what training leaves to chance, `training` the loop over minibatches.
 
 Not here: speed beyond whole-matrix NumPy, refusal of NaN in the input, model files.
 """

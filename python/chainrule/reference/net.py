@@ -14,12 +14,14 @@ from ..config import NetConfig
 from ..engine import FitOptions
 from ..errors import DivergenceError
 from ..fit_data import FitData
+from ..freezing import Freezable
 from ..initializers import Init, initialize, read_seed
+from ..losses import Loss
 from ..optimizers import Optimizer, read_optimizer
 from ..trace import Array, Trace
 from ..trainable import Trainable
 from .inputs import read_rows, read_targets, read_weights
-from .layers import Layers
+from .layers import LayerPass, Layers
 from .optimizers import UPDATE_RULES, UpdateRule, update
 from .training import Fit, Progress
 
@@ -40,7 +42,7 @@ def quiet(method: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
-class Net(Trainable):
+class Net(Trainable, Freezable):
     """A multilayer perceptron in NumPy, with the interface of `chainrule.Net`.
 
     With the same arguments and seed both begin with the same parameters and see the same
@@ -48,8 +50,8 @@ class Net(Trainable):
 
     Parameters
     ----------
-    sizes, hidden, output, loss, reduction, bias, dtype, init, seed
-        As for `chainrule.Net`.
+    sizes, hidden, output, loss, reduction, bias, dtype, init, seed, dropout, input_noise
+        As for `chainrule.Net`; a training step drops the same units.
     threads : int or None
         Part of the interface, without effect: the threads are those of NumPy's BLAS.
 
@@ -69,54 +71,54 @@ class Net(Trainable):
         sizes: Sequence[int],
         hidden: str | Sequence[str] = "sigmoid",
         output: str = "sigmoid",
-        loss: str = "half_squared_error",
+        loss: str | Loss = "half_squared_error",
         reduction: str = "mean",
         bias: bool = True,
         dtype: Any = "float32",
         init: Init = "glorot_uniform",
         seed: int | None = None,
         threads: int | None = None,
+        dropout: float | Sequence[float] = 0.0,
+        input_noise: float = 0.0,
     ) -> None:
-        self.config = NetConfig.create(sizes, hidden, output, loss, reduction, bias, dtype)
+        self.config = NetConfig.create(sizes, hidden, output, loss, reduction, bias, dtype, dropout, input_noise)
         self.seed = read_seed(seed)
         self.epochs_trained = 0
-        self._layers = layers = Layers(self.config)
+        self._layers = layers = Layers(self.config, self.seed)
         self.parameters, self.gradients = layers.parameters, layers.gradients
         self.weights, self.biases = layers.weights, layers.biases
         self.weight_gradients, self.bias_gradients = layers.weight_gradients, layers.bias_gradients
         initialize(self.config, init, self.seed, self.weights, self.biases)
-        self._passed: tuple[list[Array], list[Array]] | None = None
+        self._passes: list[LayerPass] | None = None
         self._rule: UpdateRule | None = None
         self._progress: Progress | None = None
 
     @quiet
     def forward(self, X: ArrayLike) -> Array:
-        """Return the outputs, (rows, outputs), and keep what `backward` needs."""
-        self._passed = self._layers.forward(read_rows(self.config, X).astype(self.config.dtype))
-        return self._passed[1][-1].copy()
+        """Return the outputs of a training pass, (rows, outputs), and keep what `backward` needs."""
+        self._passes = self._layers.forward(self._rows(X), self._steps())
+        return self._passes[-1].outputs.copy()
 
     @quiet
     def backward(self, Y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Fill `gradients` for the rows of the last `forward`, and return their loss."""
-        if self._passed is None:
-            raise RuntimeError("backward needs a call of forward before it")
-        preactivations, activations = self._passed
-        targets, share = self._read(Y, sample_weight, len(activations[0]))
-        self._layers.backward(preactivations, activations, targets, share)
-        return float(share @ self._layers.row_losses(preactivations, activations, targets))
+        return self._backward(Y, sample_weight)[2]
 
     @quiet
     def update(self, optimizer: str | Optimizer) -> None:
         """Take one step of the optimizer against `gradients`; the activations of `forward` are then out of date."""
         optimizer = read_optimizer(optimizer)
-        self._passed = None
-        update(self._rule_of(optimizer), optimizer, optimizer.lr, self.gradients)
+        self._passes = None
+        frozen = self._layers.frozen_parameters()
+        update(self._rule_of(optimizer), optimizer, optimizer.lr, self.gradients, frozen)
 
+    @quiet
     def step(
         self, X: ArrayLike, Y: ArrayLike, optimizer: str | Optimizer, sample_weight: ArrayLike | None = None
     ) -> float:
         """Forward, backward and update on these rows; return their loss before the update."""
-        self.forward(X)
+        optimizer = read_optimizer(optimizer)
+        self._passes = self._layers.forward(self._rows(X), self._steps(optimizer))
         loss = self.backward(Y, sample_weight)
         if not math.isfinite(loss):
             raise DivergenceError("the loss is not finite")
@@ -128,7 +130,7 @@ class Net(Trainable):
         """Return the outputs, (rows, outputs), or (outputs,) of a single row (features,); nothing is kept."""
         given = np.asarray(X)
         rows = read_rows(self.config, np.atleast_2d(given)).astype(self.config.dtype, copy=False)
-        A = self._layers.forward(rows)[1][-1].reshape(*given.shape[:-1], self.config.outputs)
+        A = self._layers.forward(rows)[-1].outputs.reshape(*given.shape[:-1], self.config.outputs)
         if out is None:
             return A
         if out.shape != A.shape:
@@ -143,19 +145,16 @@ class Net(Trainable):
         """Return the loss on these rows; nothing is kept."""
         rows = read_rows(self.config, X).astype(self.config.dtype, copy=False)
         targets, share = self._read(Y, sample_weight, len(rows))
-        return float(share @ self._layers.row_losses(*self._layers.forward(rows), targets))
+        return float(share @ self._layers.row_losses(self._layers.forward(rows), targets))
 
     @quiet
     def trace(self, X: ArrayLike, Y: ArrayLike, sample_weight: ArrayLike | None = None) -> Trace:
         """Run `forward` and `backward`, and return every intermediate under the derivations' names."""
         self.forward(X)
-        assert self._passed is not None
-        preactivations, activations = self._passed
-        targets, share = self._read(Y, sample_weight, len(activations[0]))
-        deltas = self._layers.backward(preactivations, activations, targets, share)
-        loss = float(share @ self._layers.row_losses(preactivations, activations, targets))
+        passes, deltas, loss = self._backward(Y, sample_weight)
+        H, A = [each.preactivations for each in passes], [each.activations for each in passes]
         dW, db = ([view.copy() for view in views] for views in (self.weight_gradients, self.bias_gradients))
-        return Trace(preactivations, activations[1:], deltas, dW, db, loss)
+        return Trace(H, A, deltas, dW, db, loss)
 
     def derivation(self, latex: bool = False) -> str:
         """Return the update rule of this net, symbol by symbol."""
@@ -165,6 +164,30 @@ class Net(Trainable):
 
     def _start_fit(self, data: FitData, options: FitOptions) -> Fit:
         return Fit(self, data, options)
+
+    def _is_frozen(self, layer: int) -> bool:
+        return layer in self._layers.frozen
+
+    def _set_frozen(self, layer: int, frozen: bool) -> None:
+        (self._layers.frozen.add if frozen else self._layers.frozen.discard)(layer)
+
+    def _rows(self, X: ArrayLike) -> Array:
+        """Return a copy of the inputs, which `backward` still finds when the caller has changed them."""
+        return read_rows(self.config, X).astype(self.config.dtype)
+
+    def _steps(self, optimizer: Optimizer | None = None) -> int:
+        """Return the updates so far of the rule in use; none if this optimizer is of another kind."""
+        if self._rule is None or (optimizer is not None and type(self._rule) is not UPDATE_RULES[type(optimizer)]):
+            return 0
+        return self._rule.steps
+
+    def _backward(self, Y: ArrayLike, sample_weight: ArrayLike | None) -> tuple[list[LayerPass], list[Array], float]:
+        """Fill the gradients; return the forward pass that they belong to, the deltas and the loss."""
+        if self._passes is None:
+            raise RuntimeError("backward needs a call of forward before it")
+        targets, share = self._read(Y, sample_weight, len(self._passes[0].inputs))
+        deltas = self._layers.backward(self._passes, targets, share)
+        return self._passes, deltas, float(share @ self._layers.row_losses(self._passes, targets))
 
     def _read(self, Y: ArrayLike, sample_weight: ArrayLike | None, rows: int) -> tuple[Array, Array]:
         """Targets of these rows, and the share of each in the loss."""

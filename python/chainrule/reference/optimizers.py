@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import DivergenceError
 from ..optimizers import SGD, Adagrad, Adam, AdamW, NAdam, Optimizer, RMSprop, Rprop
@@ -40,13 +41,23 @@ class UpdateRule:
         self.slots: dict[str, Array] = {}
         self._change = np.empty_like(parameters)
 
-    def step(self, optimizer: Optimizer, lr: float, gradients: Array) -> Array:
-        """Take the gradients in, and return what is to be taken off the parameters; good until the next step."""
+    def step(self, optimizer: Optimizer, lr: float, gradients: Array, frozen: NDArray[np.bool_] | None = None) -> Array:
+        """Take the gradients in, and return what is to be taken off the parameters; good until the next step.
+
+        Where parameters are frozen, nothing is, and their places in the arrays stay as they were.
+        """
         for name in optimizer.slots:
             if name not in self.slots:
                 self.slots[name] = np.zeros_like(self.parameters)
         self.steps += 1
-        return self.change(optimizer, lr, gradients)
+        if frozen is None:
+            return self.change(optimizer, lr, gradients)
+        before = {name: slot[frozen] for name, slot in self.slots.items()}
+        change = self.change(optimizer, lr, gradients)
+        change[frozen] = 0
+        for name, slot in self.slots.items():
+            slot[frozen] = before[name]
+        return change
 
     def change(self, optimizer: Any, lr: float, gradients: Array) -> Array:
         """Return the change of this step by the formula of the rule."""
@@ -174,8 +185,8 @@ class RpropRule(UpdateRule):
 
     def change(self, optimizer: Rprop, lr: float, gradients: Array) -> Array:
         step_size, previous = self.slots["step_size"], self.slots["previous"]
-        if self.steps == 1:
-            step_size[:] = lr
+        # Of a parameter's first step, which comes later where its layer was frozen.
+        step_size[step_size == 0] = lr
         # The product of the signs, not the sign of the product, which may underflow to 0.
         turn = np.sign(gradients) * np.sign(previous)
         step_size *= np.select([turn > 0, turn < 0], [optimizer.eta_plus, optimizer.eta_minus], 1.0)
@@ -195,12 +206,17 @@ UPDATE_RULES: dict[type[Optimizer], type[UpdateRule]] = {
 }
 
 
-def update(rule: UpdateRule, optimizer: Optimizer, lr: float, gradients: Array) -> None:
-    """Take one step, or leave the parameters alone and raise DivergenceError where it would not be finite."""
+def update(
+    rule: UpdateRule, optimizer: Optimizer, lr: float, gradients: Array, frozen: NDArray[np.bool_] | None = None
+) -> None:
+    """Take one step, or leave the parameters alone and raise DivergenceError where it would not be finite.
+
+    Parameters that are frozen stay as they are.
+    """
     if not all_finite(gradients):
         raise DivergenceError("the gradient is not finite")
     parameters = rule.parameters
-    change = rule.step(optimizer, lr, gradients)
+    change = rule.step(optimizer, lr, gradients, frozen)
     # A change whose squares have a finite sum is far too small to make any finite number infinite.
     if not (math.isfinite(change @ change) or all_finite(parameters - change)):
         raise DivergenceError("the update overflows")

@@ -86,15 +86,15 @@ class Trainer:
         else:
             weights = self.ones[: len(X)]
             share = layers.shares(weights)
-        preactivations, activations = layers.forward(X)
-        loss = float(weights @ layers.row_losses(preactivations, activations, Y))
+        passes = layers.forward(X, self.rule.steps)
+        loss = float(weights @ layers.row_losses(passes, Y))
         if not math.isfinite(loss):
             raise DivergenceError("the loss is not finite")
-        layers.backward(preactivations, activations, Y, share)
+        layers.backward(passes, Y, share)
         add_penalties(layers.gradients[self.penalised], layers.parameters[self.penalised], self.regularization)
         clip_gradients(layers.gradients, self.regularization)
-        update(self.rule, self.optimizer, lr, layers.gradients)
-        limit_weights(layers.weights, self.regularization)
+        update(self.rule, self.optimizer, lr, layers.gradients, layers.frozen_parameters())
+        limit_weights(layers.unfrozen_weights(), self.regularization)
         return loss
 
     def minibatch(self, rows: NDArray[Any], start: int, order: NDArray[np.int64] | None) -> NDArray[Any]:
@@ -186,7 +186,6 @@ class Fit:
 
     def __init__(self, net: Net, data: FitData, options: FitOptions) -> None:
         self._net, self._options = net, options
-        self._deadline = time.perf_counter() + options.time_limit
         X, Y, weights = _read(net.config, data.X, data.Y, data.sample_weight)
         batch_size = len(X) if options.batch_size is None else min(options.batch_size, len(X))
         rule = net._rule_of(options.optimizer)
@@ -197,6 +196,7 @@ class Fit:
         self._stopping = EarlyStopping(options.tol, options.patience)
         self._losses: list[float] = []
         self._validation_losses: list[float] = []
+        self._deadline = time.perf_counter() + options.time_limit
 
     @property
     def epochs(self) -> int:
@@ -225,7 +225,7 @@ class Fit:
 
     def run(self, learning_rates: NDArray[np.float64], /) -> StopReason | None:
         """Run an epoch with each of these rates; return why it stopped early, or None."""
-        self._net._passed = None
+        self._net._passes = None
         with np.errstate(over="ignore", invalid="ignore"), interrupts_held_back() as let_through:
             for lr in learning_rates:
                 if not self._run_minibatches(float(lr), let_through):
@@ -284,7 +284,7 @@ class Fit:
         layers = self._net._layers
         X = X.astype(layers.config.dtype, copy=False)
         share = layers.shares(np.ones(len(X), X.dtype) if weights is None else weights)
-        return float(share @ layers.row_losses(*layers.forward(X), Y))
+        return float(share @ layers.row_losses(layers.forward(X), Y))
 
 
 def _read(
