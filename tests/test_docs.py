@@ -13,16 +13,20 @@ import chainrule.net
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 
 
-def test_example_of_the_readme(tmp_path, monkeypatch, capsys):
+def test_examples_of_the_readme(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    first, second = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     names: dict[str, object] = {}
-    exec(code, names)
+    exec(first, names)
     loss, prediction, truth = (float(number) for number in re.findall(r"[\d.e+-]+", capsys.readouterr().out))
     assert loss < 1e-3
     assert abs(prediction - truth) < 0.05
     loaded = chainrule.Net.load("sine.safetensors")
     np.testing.assert_array_equal(loaded.predict([0.5, 1.0]), names["net"].predict([0.5, 1.0]))
+    exec(second, names)
+    assert names["history"].metrics["worst"].min() < 1
+    assert names["net"].summary() in capsys.readouterr().out
+    assert names["gradient"].shape == (1, 2)
 
 
 def test_first_block_of_the_readme_is_the_two_commands():

@@ -68,7 +68,7 @@ def test_float32_and_float64_drop_the_same_units(sizes, batch_size, rows):
             net.update("adam")
 
 
-@pytest.mark.parametrize("seed", [0, 2**63 + 12345])
+@pytest.mark.parametrize("seed", [0, 2**63 - 12345])
 def test_trace_agrees_with_the_reference(seed):
     nets = [
         build(kind, [5, 30, 20, 2], seed=seed, dropout=[0.2, 0.7], input_noise=0.4) for kind in (Net, reference.Net)
@@ -236,7 +236,7 @@ def test_a_validation_loss_drops_nothing(net_class):
     [
         ({"dropout": 1.0}, ValueError, "dropout"),
         ({"dropout": -0.1}, ValueError, "dropout"),
-        ({"dropout": "half"}, TypeError, "dropout"),
+        ({"dropout": None}, TypeError, "dropout"),
         ({"dropout": [0.5]}, ValueError, "dropout lists 1 shares, but the net has 2 hidden layers"),
         ({"dropout": [0.5, np.nan]}, ValueError, r"dropout\[1\]"),
         ({"input_noise": -1.0}, ValueError, "input_noise"),
