@@ -13,5 +13,6 @@ void register_permutation(pybind11::module_& module);
 void register_thread_limit(pybind11::module_& module);
 void register_limits(pybind11::module_& module);
 void register_nets(pybind11::module_& module);
+void register_fits(pybind11::module_& module);
 
 }  // namespace chainrule::bindings

@@ -12,6 +12,7 @@ PYBIND11_MODULE(_core, module) {
   register_thread_limit(module);
   register_limits(module);
   register_nets(module);
+  register_fits(module);
 }
 
 }  // namespace chainrule::bindings
