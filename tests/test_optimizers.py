@@ -1,12 +1,15 @@
-"""The update rules of the reference against PyTorch's, and against the papers' formulas one number at a time."""
+"""The update rules of core and reference against PyTorch's, and against the papers' formulas one number at a time."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+import chainrule
+from chainrule.datasets import load_auto_mpg, load_penguins
 from chainrule.optimizers import (
     OPTIMIZERS,
     SGD,
@@ -46,6 +49,16 @@ def descend(optimizer, rates, start):
     return parameters
 
 
+def descend_in_core(optimizer, rates, start):
+    net = chainrule.Net([2, 3], dtype="float64")
+    assert (net.weights[0].size, net.parameters.size) == (WEIGHTS, PARAMETERS)
+    net.parameters = start
+    for lr in rates:
+        net.gradients = gradient(net.parameters)
+        net.update(replace(optimizer, lr=lr))
+    return net.parameters.copy()
+
+
 @pytest.fixture
 def start():
     return np.random.default_rng(3).standard_normal(PARAMETERS)
@@ -61,7 +74,7 @@ CASES = [
     AdamW(lr=0.05, weight_decay=0.7, decay_biases=True),
     NAdam(lr=0.05),
     NAdam(lr=0.05, beta1=0.7, momentum_decay=0.1),
-    RMSprop(lr=0.02),
+    RMSprop(lr=0.01),
     RMSprop(lr=0.02, rho=0.99, epsilon=1e-3, momentum=0.8),
     Adagrad(lr=0.3),
     Adagrad(lr=0.3, epsilon=0.01),
@@ -109,7 +122,16 @@ def torch_twin(torch, optimizer, weights, biases):
 
 @pytest.mark.parametrize("optimizer", CASES, ids=str)
 @pytest.mark.parametrize("changing", [False, True])
-def test_fifty_steps_are_those_of_pytorch(torch, optimizer, changing, start):
+def test_core_takes_the_steps_of_the_reference(optimizer, changing, start):
+    rates = rates_of(optimizer, changing)
+    expected = descend(optimizer, rates, start)
+    np.testing.assert_allclose(descend_in_core(optimizer, rates, start), expected, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("optimizer", CASES, ids=str)
+@pytest.mark.parametrize("changing", [False, True])
+@pytest.mark.parametrize("descend", [descend, descend_in_core])
+def test_fifty_steps_are_those_of_pytorch(torch, optimizer, changing, start, descend):
     rates = rates_of(optimizer, changing)
     weights, biases = torch.tensor(start[:WEIGHTS]), torch.tensor(start[WEIGHTS:])
     twin = torch_twin(torch, optimizer, weights, biases)
@@ -337,3 +359,43 @@ def test_rprop_is_for_full_batches(batch_size, refused):
 @pytest.mark.parametrize("name", [name for name in OPTIMIZERS if name != "rprop"])
 def test_the_others_take_any_batch(name):
     check_batch_size(OPTIMIZERS[name](), 1, 10)
+
+
+@pytest.mark.parametrize("load", [load_penguins, load_auto_mpg])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_defaults_reach_the_loss_of_their_twin_on_real_data(torch, load, name):
+    """The same minibatches in the same order, from the same weights: in float64 the twins stay together."""
+    data, optimizer = load(), OPTIMIZERS[name]()
+    classes = len(data.target_names)
+    arguments = {"output": "softmax", "loss": "cross_entropy"} if classes > 1 else {"output": "identity"}
+    y = data.y if classes > 1 else (data.y - data.y.mean()) / data.y.std()
+    net = chainrule.Net([data.X.shape[1], 12, classes], "tanh", dtype="float64", seed=0, **arguments)
+    W, b = ([torch.tensor(np.array(part), requires_grad=True) for part in parts] for parts in (net.weights, net.biases))
+    groups = [{"params": [*W]}, {"params": [*b], **({"weight_decay": 0.0} if name == "adamw" else {})}]
+    twin = torch_twin(torch, optimizer, torch.zeros(1), torch.zeros(1))
+    twin = type(twin)(groups, **{key: value for key, value in twin.defaults.items() if key in _arguments_of(twin)})
+    X, Y = torch.tensor(data.X), torch.tensor(y)
+    epochs, size = 20, len(X) if name == "rprop" else 32
+
+    def loss_of(rows):
+        outputs = torch.tanh(X[rows] @ W[0] + b[0]) @ W[1] + b[1]
+        if classes > 1:
+            return torch.nn.functional.cross_entropy(outputs, Y[rows])
+        return ((outputs - Y[rows]) ** 2).sum(1).mean() / 2
+
+    before = loss_of(slice(None)).item()
+    for _ in range(epochs):
+        for first in range(0, len(X), size):
+            twin.zero_grad()
+            loss_of(slice(first, first + size)).backward()
+            twin.step()
+    net.fit(data.X, y, epochs=epochs, batch_size=size, optimizer=optimizer, shuffle=False)
+    expected = loss_of(slice(None)).item()
+    assert expected < before
+    assert net.loss(data.X, y) == pytest.approx(expected, rel=1e-6)
+
+
+def _arguments_of(optimizer):
+    """Constants that PyTorch's optimizer can be made with."""
+    code = type(optimizer).__init__.__code__
+    return code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]

@@ -99,23 +99,21 @@ struct AdagradRule {
   }
 };
 
-// Where a gradient's sign turned, the step shrinks and the gradient counts as 0.
+// Where a gradient's sign turned, the step shrinks and the gradient counts as 0. A step size of 0 has not begun.
 template <class T>
 struct RpropRule {
   static constexpr std::size_t kSlots = 2;
   Vec<T> first, shrink, grow, least, most;
-  bool begins;
 
   explicit RpropRule(const Update<T>& step)
       : first(spread<T>(step.optimizer.lr)),
         shrink(spread<T>(step.optimizer.eta_minus)),
         grow(spread<T>(step.optimizer.eta_plus)),
         least(spread<T>(step.optimizer.step_min)),
-        most(spread<T>(step.optimizer.step_max)),
-        begins(step.t == 1) {}
+        most(spread<T>(step.optimizer.step_max)) {}
 
   Vec<T> next(Vec<T> w, Vec<T> g, Vec<T>* state) const {
-    const Vec<T> size = begins ? first : state[0], before = state[1];
+    const Vec<T> size = select<T>(state[0] == 0, first, state[0]), before = state[1];
     const IntVec<T> turned = ((g > 0) & (before < 0)) | ((g < 0) & (before > 0));
     const IntVec<T> same = ((g > 0) & (before > 0)) | ((g < 0) & (before < 0));
     const Vec<T> scaled = select<T>(same, size * grow, select<T>(turned, size * shrink, size));

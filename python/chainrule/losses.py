@@ -36,6 +36,9 @@ class Loss:
             return self.name
         return f"{self.name}({', '.join(map(repr, self.constants))})"
 
+    def __format__(self, spec: str) -> str:
+        return format(str(self), spec)
+
     @property
     def outputs_per_target(self) -> int:
         """Outputs that share one column of the targets: as many as there are quantiles, else one."""

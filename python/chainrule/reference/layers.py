@@ -79,6 +79,7 @@ class Layers:
         self.weight_gradients, self.bias_gradients = self.views(self.gradients)
         self._activations = [ACTIVATIONS[name] for name in config.activations]
         self._loss = loss_of(config.loss)
+        self._has_draws = any(config.dropout) or config.input_noise > 0
 
     def views(self, arena: Array) -> tuple[list[Array], list[Array]]:
         """Return views of a flat array: the weights of every layer, and the biases."""
@@ -105,7 +106,7 @@ class Layers:
 
         With the number of a step as that step trains: noise is added to X, and hidden A_l are dropped.
         """
-        draw = None if step is None else Draw(self.seed, step)
+        draw = None if step is None or not self._has_draws else Draw(self.seed, step)
         A = X if draw is None else self._add_noise(X, draw)
         passes: list[LayerPass] = []
         for layer, activation in enumerate(self._activations):
