@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from ._core import build_info
 from .errors import DivergenceError, ModelFormatError
 from .net import Net
-from .optimizers import SGD, Adagrad, Adam, AdamW, NAdam, RMSprop, Rprop
 
 if TYPE_CHECKING:
     from . import losses, reference, schedules
     from .gradcheck import check_gradients
     from .history import FitState, History
     from .losses import CrossEntropy, Huber, Quantile
+    from .optimizers import SGD, Adagrad, Adam, AdamW, NAdam, RMSprop, Rprop
     from .trace import Trace
 
 __all__ = [
@@ -50,6 +50,7 @@ __version__: str = build_info()["version"]
 
 #: Names that are imported when first used, so that `import chainrule` stays light.
 _LAZY = {
+    **dict.fromkeys(("SGD", "Adagrad", "Adam", "AdamW", "NAdam", "RMSprop", "Rprop"), ".optimizers"),
     "CrossEntropy": ".losses",
     "FitState": ".history",
     "History": ".history",

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import cast
+from collections.abc import Callable, Iterable
+from typing import NoReturn, cast
 
 __all__ = ["LOSSES", "CrossEntropy", "Huber", "Loss", "Quantile", "read_loss"]
 
 
-@dataclass(frozen=True)
 class Loss:
-    """One loss, summed over the outputs of a row.
+    """One loss, summed over the outputs of a row; immutable.
 
     Attributes
     ----------
@@ -27,8 +25,33 @@ class Loss:
         What the loss has besides outputs and targets.
     """
 
+    # Written out, for dataclasses would take longer to make than all of the package's other names to import.
+    __slots__ = ("constants", "name")
+
     name: str
-    constants: tuple[float, ...] = ()
+    constants: tuple[float, ...]
+
+    def __init__(self, name: str, constants: tuple[float, ...] = ()) -> None:
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "constants", constants)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"a loss cannot be changed: {name!r}")
+
+    def __reduce__(self) -> tuple[Callable[[object], Loss], tuple[str]]:
+        return read_loss, (str(self),)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Loss):
+            return NotImplemented
+        return (self.name, self.constants) == (other.name, other.constants)
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.constants))
+
+    def __repr__(self) -> str:
+        constants = ", ".join(map(repr, self.constants))
+        return f"{type(self).__name__}({constants})" if type(self) is not Loss else f"Loss({self.name!r})"
 
     def __str__(self) -> str:
         kind = LOSSES[self.name]
@@ -45,7 +68,6 @@ class Loss:
         return max(1, len(self.constants)) if self.name == "quantile" else 1
 
 
-@dataclass(frozen=True)
 class Huber(Loss):
     """d^2 / 2 where |d| <= delta, else delta (|d| - delta / 2), with d = yhat - y.
 
@@ -59,15 +81,17 @@ class Huber(Loss):
     Huber, *Robust Estimation of a Location Parameter*, 1964.
     """
 
-    name: str = field(default="huber", init=False)
-    constants: tuple[float, ...] = field(default=(), init=False)
-    delta: float = 1.0
+    __slots__ = ()
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "constants", (_positive("delta", self.delta),))
+    def __init__(self, delta: float = 1.0) -> None:
+        super().__init__("huber", (_positive("delta", delta),))
+
+    @property
+    def delta(self) -> float:
+        """Where the parabola becomes a line."""
+        return self.constants[0]
 
 
-@dataclass(frozen=True)
 class Quantile(Loss):
     """tau d where d > 0, else (tau - 1) d, with d = y - yhat: its minimum is the tau-quantile of y.
 
@@ -82,20 +106,24 @@ class Quantile(Loss):
     Koenker and Bassett, *Regression Quantiles*, 1978.
     """
 
-    name: str = field(default="quantile", init=False)
-    constants: tuple[float, ...] = field(default=(), init=False)
-    tau: float | Sequence[float] = 0.5
+    __slots__ = ()
 
-    def __post_init__(self) -> None:
-        given = self.tau if isinstance(self.tau, Sequence) or hasattr(self.tau, "__iter__") else (self.tau,)
-        constants = tuple(_number("tau", value) for value in cast(Sequence[float], given))
+    def __init__(self, tau: float | Iterable[float] = 0.5) -> None:
+        given = tau if isinstance(tau, Iterable) else (tau,)
+        constants = tuple(_number("tau", value) for value in given)
         if not constants or not all(0 < value < 1 for value in constants):
-            raise ValueError(f"tau must be one or several numbers in (0, 1), got {self.tau!r}")
-        object.__setattr__(self, "constants", constants)
-        object.__setattr__(self, "tau", constants[0] if len(constants) == 1 else constants)
+            raise ValueError(f"tau must be one or several numbers in (0, 1), got {tau!r}")
+        super().__init__("quantile", constants)
+
+    def __repr__(self) -> str:
+        return f"Quantile({self.tau!r})"
+
+    @property
+    def tau(self) -> float | tuple[float, ...]:
+        """The quantile, or all of them."""
+        return self.constants[0] if len(self.constants) == 1 else self.constants
 
 
-@dataclass(frozen=True)
 class CrossEntropy(Loss):
     """-sum_k t_k log yhat_k over classes, with t_k = (1 - label_smoothing) y_k + label_smoothing / classes.
 
@@ -109,15 +137,18 @@ class CrossEntropy(Loss):
     Szegedy et al., *Rethinking the Inception Architecture for Computer Vision*, 2016, section 7.
     """
 
-    name: str = field(default="cross_entropy", init=False)
-    constants: tuple[float, ...] = field(default=(), init=False)
-    label_smoothing: float = 0.0
+    __slots__ = ()
 
-    def __post_init__(self) -> None:
-        value = _number("label_smoothing", self.label_smoothing)
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        value = _number("label_smoothing", label_smoothing)
         if not 0 <= value < 1:
-            raise ValueError(f"label_smoothing must be in [0, 1), got {self.label_smoothing!r}")
-        object.__setattr__(self, "constants", (value,))
+            raise ValueError(f"label_smoothing must be in [0, 1), got {label_smoothing!r}")
+        super().__init__("cross_entropy", (value,))
+
+    @property
+    def label_smoothing(self) -> float:
+        """The share of a target that all classes get alike."""
+        return self.constants[0]
 
 
 #: Every loss by its name; those with constants with what makes one of them.

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 from . import _core
 from .config import NetConfig, read_count
-from .initializers import Init, initialize, read_seed
+from .freezing import Freezable
 from .losses import Loss
-from .optimizers import Optimizer, core_optimizer
 from .threads import resolve
 from .trainable import Trainable
 from .views import LayerViews, layer_views
@@ -22,12 +21,14 @@ if TYPE_CHECKING:
 
     from .engine import Engine, FitOptions
     from .fit_data import FitData
+    from .initializers import Init
+    from .optimizers import Optimizer
     from .trace import Array, Trace
 
 __all__ = ["Net"]
 
 
-class Net(Trainable):
+class Net(Trainable, Freezable):
     """A multilayer perceptron, trained by hand-derived backpropagation in C++.
 
     Layer l computes ``H = A W + b`` and ``Z = g(H)`` from the layer before it, over rows of samples.
@@ -115,6 +116,9 @@ class Net(Trainable):
         input_noise: float = 0.0,
     ) -> None:
         config = NetConfig.create(sizes, hidden, output, loss, reduction, bias, dtype, dropout, input_noise)
+        # Not with the module: whoever only loads models, or looks around, needs no random numbers.
+        from .initializers import initialize, read_seed
+
         resolved_seed = read_seed(seed)
         self._build(config, resolved_seed, threads if threads is None else read_count("threads", threads))
         initialize(config, init, resolved_seed, self.weights, self.biases)
@@ -193,38 +197,11 @@ class Net(Trainable):
         """Epochs run by every fit so far."""
         return self._core.epochs_trained
 
-    @property
-    def frozen(self) -> tuple[int, ...]:
-        """Layers of weights whose parameters no training moves; see `freeze`."""
-        return tuple(layer for layer in range(len(self.weights)) if self._core.is_frozen(layer))
+    def _is_frozen(self, layer: int) -> bool:
+        return self._core.is_frozen(layer)
 
-    def freeze(self, *layers: int) -> None:
-        """Keep the weights and biases of these layers as they are in every later update, until `unfreeze`.
-
-        Parameters
-        ----------
-        *layers : int
-            Numbers of layers of weights from 0, the one on the inputs, or from -1 backwards.
-
-        Raises
-        ------
-        TypeError, IndexError
-            There is no such layer.
-        """
-        self._freeze(layers, True)
-
-    def unfreeze(self, *layers: int) -> None:
-        """Let training move the parameters of these layers again, or of all layers where none are given."""
-        self._freeze(layers or range(len(self.weights)), False)
-
-    def _freeze(self, layers: Sequence[int], frozen: bool) -> None:
-        count = len(self.weights)
-        numbers = [operator.index(layer) for layer in layers]
-        for number in numbers:
-            if not -count <= number < count:
-                raise IndexError(f"layers must be from 0 to {count - 1}, or from -1 to -{count}; got {number}")
-        for number in numbers:
-            self._core.freeze(number % count, frozen)
+    def _set_frozen(self, layer: int, frozen: bool) -> None:
+        self._core.freeze(layer, frozen)
 
     def forward(self, X: ArrayLike) -> Array:
         """Return the outputs for `X`, and keep what `backward` needs.
@@ -282,7 +259,7 @@ class Net(Trainable):
         DivergenceError
             A gradient is not finite, or the step overflows; the parameters keep their last finite values.
         """
-        self._core.update(core_optimizer(optimizer))
+        self._core.update(_core_optimizer(optimizer))
 
     def step(
         self, X: ArrayLike, Y: ArrayLike, optimizer: str | Optimizer, sample_weight: ArrayLike | None = None
@@ -296,7 +273,7 @@ class Net(Trainable):
         DivergenceError
             The loss or a gradient is not finite; the parameters keep their last finite values.
         """
-        return self._core.step(X, Y, sample_weight, core_optimizer(optimizer))
+        return self._core.step(X, Y, sample_weight, _core_optimizer(optimizer))
 
     def predict(self, X: ArrayLike, out: Array | None = None) -> Array:
         """Return the outputs for `X`, storing nothing in the net. Threads may predict side by side.
@@ -463,3 +440,10 @@ class Net(Trainable):
         from .files import load
 
         return load(cls, path)
+
+
+def _core_optimizer(optimizer: str | Optimizer) -> _core.Optimizer:
+    # Imported when first used: the rules' dataclasses take as long to make as the rest of the package to import.
+    from .optimizers import core_optimizer
+
+    return core_optimizer(optimizer)
