@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from chainrule import Net
+from chainrule import SGD, Net
 from chainrule.config import HIDDEN_ACTIVATIONS, OUTPUT_OF_LOSS
-from helpers import relative_error
+from helpers import OUTPUTS_AND_LOSSES, relative_error
 
 torch = pytest.importorskip("torch")
 functional = torch.nn.functional
@@ -108,6 +108,41 @@ def test_random_nets_have_the_gradients_of_autograd(seed):
     if np.linalg.norm(gradients) > 1e-9:
         assert relative_error(net.gradients, gradients) < 1e-10
         assert relative_error(net.input_gradient(X, Y, sample_weight=weights), input_gradients) < 1e-10
+
+
+@pytest.mark.parametrize("seed", range(0, 220, 4))
+def test_a_penalised_step_goes_down_the_gradient_of_autograd(seed):
+    net, X, Y, weights = random_problem(seed)
+    before, count = net.parameters.copy(), sum(W.size for W in net.weights)
+    _, loss, gradients, _ = solve(net, X, Y, weights)
+    penalised = gradients.copy()
+    penalised[:count] += 0.02 * np.sign(before[:count]) + 0.3 * before[:count]
+    clipped = np.clip(penalised, -0.5, 0.5)
+    clipped *= 0.7 / max(np.linalg.norm(clipped), 0.7)
+    options = {"l1": 0.02, "l2": 0.3, "clip_value": 0.5, "clip_norm": 0.7, "sample_weight": weights}
+    history = net.fit(X, Y, epochs=1, batch_size=None, optimizer=SGD(lr=0.1), **options)
+    assert relative_error(history.loss, [loss]) < 1e-10
+    assert relative_error(net.parameters, before - 0.1 * clipped) < 1e-10
+
+
+@pytest.mark.parametrize(("output", "loss"), OUTPUTS_AND_LOSSES)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_losses_are_stable_from_logits_of_minus_1000_to_1000(output, loss, dtype):
+    if output == "exp":
+        pytest.skip("e^1000 is infinite in any format")
+    net = Net([1, 4], hidden=[], output=output, loss=loss, dtype=dtype, reduction="sum")
+    net.weights[0][:] = [[1, -1, 0.5, 0]]
+    for logit in (-1000, -100, -1, 0, 1, 100, 1000):
+        Y = np.zeros((1, net.config.target_columns))
+        Y[0, 0] = 1
+        logits = torch.tensor(net.weights[0] * logit, dtype=torch.float64)
+        expected = LOSSES[loss](logits, ACTIVATIONS[output](logits), torch.tensor(Y)).item()
+        net.forward([[logit]])
+        actual = net.backward(Y)
+        if np.isfinite(expected):  # PyTorch's log cosh overflows here
+            assert actual == pytest.approx(expected, rel=1e-4 if dtype == "float32" else 1e-10, abs=1e-6)
+        assert np.isfinite(actual)
+        assert np.isfinite(net.gradients).all()
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)

@@ -38,14 +38,18 @@ class Net(Trainable, Freezable):
     sizes : sequence of int
         Units per layer, inputs first, such as ``[3, 4, 1]``.
     hidden : str or sequence of str, default "sigmoid"
-        Activation of the hidden layers, one name for all or one for each: ``"identity"``,
-        ``"sigmoid"``, ``"tanh"`` or ``"relu"``.
+        Activation of the hidden layers, one name for all or one for each: ``"identity"``, ``"sigmoid"``,
+        ``"hard_sigmoid"``, ``"tanh"``, ``"relu"``, ``"leaky_relu"`` (slope 0.01), ``"elu"``, ``"selu"``, ``"gelu"``
+        (exact), ``"gelu_tanh"``, ``"silu"``, ``"mish"``, ``"softplus"``, ``"softsign"`` or ``"exp"``.
     output : str, default "sigmoid"
         Activation of the output: one of those or ``"softmax"``.
-    loss : str, default "half_squared_error"
-        ``"squared_error"`` sum (y - yhat)^2, ``"half_squared_error"`` half of that, ``"log_loss"``
-        (needs a sigmoid output) or ``"cross_entropy"`` (needs a softmax output). The outputs
-        of a row are summed.
+    loss : str or Loss, default "half_squared_error"
+        Of d = yhat - y, summed over the outputs of a row: ``"squared_error"`` d^2, ``"half_squared_error"``,
+        ``"absolute_error"``, ``"huber"`` (`chainrule.Huber`), ``"quantile"`` (`chainrule.Quantile`, several at once if
+        wished), ``"log_cosh"``, ``"hinge"`` (targets 1, and -1 or 0); and, from the logits, ``"poisson"`` (needs an
+        exp output), ``"log_loss"`` (needs a sigmoid output; several outputs are several labels) or
+        ``"cross_entropy"`` (needs a softmax output; `chainrule.CrossEntropy` smoothes labels). Constants may be given
+        as text too: ``"huber(0.5)"``.
     reduction : {"mean", "sum"}, default "mean"
         How the losses of the rows combine: the weighted mean ``sum(w l) / sum(w)``, or ``sum(w l)``.
     bias : bool, default True
@@ -204,7 +208,7 @@ class Net(Trainable, Freezable):
         self._core.freeze(layer, frozen)
 
     def forward(self, X: ArrayLike) -> Array:
-        """Return the outputs for `X`, and keep what `backward` needs.
+        """Return the outputs for `X`, and keep what `backward` needs: a training pass, with dropout and noise if any.
 
         Parameters
         ----------
