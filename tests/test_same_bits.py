@@ -41,6 +41,10 @@ for sizes, batch_size, rows in shapes:
         outputs = net.forward(X)
         loss = net.backward(Y)
         parts = (net.parameters, net.gradients, outputs, net.predict(X), history.loss, history.validation_loss)
+        other = Net(sizes, hidden="gelu", output="identity", loss="log_cosh", dtype=dtype, seed=1, threads=count,
+                    dropout=0.2, input_noise=0.1)
+        other.fit(X, Y, epochs=2, batch_size=batch_size, optimizer="nadam", l1=0.01, clip_norm=0.5, max_norm=2.0)
+        parts += (other.parameters, other.input_gradient(X, Y))
         digest = hashlib.sha256(b"".join(np.asarray(part).tobytes() for part in (*parts, step, loss)))
         digests.append(digest.hexdigest())
 print(json.dumps([digests, threads.resolve(count)]))

@@ -213,7 +213,7 @@ def _read_hidden(hidden: object, layers: int) -> tuple[str, ...]:
 
 
 def _read_dropout(dropout: object, layers: int) -> tuple[float, ...]:
-    if not hasattr(dropout, "__iter__"):
+    if isinstance(dropout, str) or not hasattr(dropout, "__iter__"):
         return (read_fraction("dropout", dropout, "[0, 1)"),) * layers
     shares = list(cast(Sequence[object], dropout))
     if len(shares) != layers:

@@ -9,6 +9,7 @@ In the formulas w is a parameter, g its gradient, and t counts the steps from 1.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import ClassVar
@@ -365,6 +366,10 @@ def check_batch_size(optimizer: Optimizer, batch_size: int | None, rows: int) ->
 
 def core_optimizer(optimizer: object) -> _core.Optimizer:
     """Return the core's form of an optimizer, given as for `read_optimizer`."""
-    rule = read_optimizer(optimizer)
-    constants = {name: float(value) for name, value in vars(rule).items()}
-    return _core.Optimizer(rule.name, **constants)
+    return _core_form(read_optimizer(optimizer))
+
+
+@functools.lru_cache(maxsize=64)
+def _core_form(rule: Optimizer) -> _core.Optimizer:
+    # Kept, for making one takes as long as a step of a small net.
+    return _core.Optimizer(rule.name, **{name: float(value) for name, value in vars(rule).items()})
