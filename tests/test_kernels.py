@@ -146,6 +146,18 @@ def check_tiny_fits():
             assert relative_error(history.loss, expected.loss) < tolerance, case
 
 
+def check_draws():
+    """Dropout and noise: the same units are dropped, and the same numbers added, rows in lanes or layer by layer."""
+    for sizes, batch_size, dtype in itertools.product(([3, 9, 7, 2], [40, 37, 20, 2]), (1, 16, 300), TOLERANCE):
+        net, twin = pair(sizes, dtype=dtype, hidden=["tanh", "gelu"], dropout=[0.5, 0.25], input_noise=0.2)
+        X, Y, weights = draw(net, 37 if batch_size < 100 else 620)
+        options = {"epochs": 2, "batch_size": batch_size, "optimizer": SGD(lr=0.05), "sample_weight": weights}
+        history, expected = (n.fit(X, Y, **options) for n in (net, twin))
+        tolerance = {"float32": 2e-4, "float64": 1e-11}[dtype]
+        assert relative_error(net.parameters, twin.parameters) < tolerance, f"{sizes} {batch_size} {dtype}"
+        assert relative_error(history.loss, expected.loss) < tolerance
+
+
 def check_digits():
     """Nothing but the order of a sum depends on the instruction set: print what others may be compared with."""
     for dtype in TOLERANCE:
@@ -158,7 +170,14 @@ def check_digits():
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize(
     "check",
-    ["check_shapes", "check_activations_and_losses", "check_more_rows_than_a_chunk", "check_fits", "check_tiny_fits"],
+    [
+        "check_shapes",
+        "check_activations_and_losses",
+        "check_more_rows_than_a_chunk",
+        "check_fits",
+        "check_draws",
+        "check_tiny_fits",
+    ],
 )
 def test_every_instruction_set_agrees_with_the_reference(isa, check):
     script = f"""
