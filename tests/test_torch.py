@@ -125,11 +125,10 @@ def test_a_penalised_step_goes_down_the_gradient_of_autograd(seed):
     assert relative_error(net.parameters, before - 0.1 * clipped) < 1e-10
 
 
-@pytest.mark.parametrize(("output", "loss"), OUTPUTS_AND_LOSSES)
+# e^1000 is infinite in any format.
+@pytest.mark.parametrize(("output", "loss"), [pair for pair in OUTPUTS_AND_LOSSES if "exp" not in pair])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_losses_are_stable_from_logits_of_minus_1000_to_1000(output, loss, dtype):
-    if output == "exp":
-        pytest.skip("e^1000 is infinite in any format")
     net = Net([1, 4], hidden=[], output=output, loss=loss, dtype=dtype, reduction="sum")
     net.weights[0][:] = [[1, -1, 0.5, 0]]
     for logit in (-1000, -100, -1, 0, 1, 100, 1000):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["Freezable"]
 
 
-class Freezable:
+class Freezable(ABC):
     """A net whose layers can be frozen; it says how, one layer at a time."""
 
     config: NetConfig
@@ -50,8 +51,8 @@ class Freezable:
         for number in numbers:
             self._set_frozen(number % count, frozen)
 
-    def _is_frozen(self, layer: int) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def _is_frozen(self, layer: int) -> bool: ...
 
-    def _set_frozen(self, layer: int, frozen: bool) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _set_frozen(self, layer: int, frozen: bool) -> None: ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from .checks import read_fraction, read_number
 from .config import choose, read_count
 from .optimizers import Optimizer
-from .schedules import Constant, RateFunction, ReduceOnPlateau, Schedule, read_schedule
+from .schedules import Constant, EpochSchedule, RateFunction, ReduceOnPlateau, read_schedule
 
 __all__ = ["Rates", "ScheduleState", "read_schedule_state", "start_rates"]
 
@@ -22,7 +23,7 @@ ScheduleState: TypeAlias = dict[str, Any]
 CALLABLE = "callable"
 
 
-class Rates:
+class Rates(ABC):
     """A schedule under way: the learning rates of a fit, epoch by epoch. `start_rates` makes one.
 
     Attributes
@@ -43,7 +44,7 @@ class Rates:
         """
         return np.array([self._checked_rate(number) for number in range(epoch, epoch + count)], np.float64)
 
-    def observe(self, loss: float) -> None:
+    def observe(self, loss: float) -> None:  # noqa: B027 - most schedules look at nothing
         """Take in the monitored loss of an epoch that is complete."""
 
     @property
@@ -51,8 +52,8 @@ class Rates:
         """What `start_rates` needs to go on from here, or None if there is nothing to remember."""
         return None
 
-    def _rate(self, epoch: int) -> float:
-        raise NotImplementedError
+    @abstractmethod
+    def _rate(self, epoch: int) -> float: ...
 
     def _checked_rate(self, epoch: int) -> float:
         return read_number(f"the rate that schedule gives for epoch {epoch}", self._rate(epoch))
@@ -63,7 +64,7 @@ class _EpochRates(Rates):
 
     looks_at_results: ClassVar[bool] = False
 
-    def __init__(self, schedule: Schedule, lr: float) -> None:
+    def __init__(self, schedule: EpochSchedule, lr: float) -> None:
         self._schedule, self._lr = schedule, lr
 
     def rates(self, epoch: int, count: int = 1) -> NDArray[np.float64]:
@@ -160,7 +161,7 @@ def start_rates(
         )
     if isinstance(chosen, ReduceOnPlateau):
         return _PlateauRates(chosen, lr, _state_of(ReduceOnPlateau.name, state))
-    if isinstance(chosen, Schedule):
+    if isinstance(chosen, EpochSchedule):
         return _EpochRates(chosen, lr)
     return _CalledRates(chosen, lr, _state_of(CALLABLE, state))
 

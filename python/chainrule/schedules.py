@@ -7,6 +7,7 @@ net, so that 10 + 10 epochs equal 20. Driving one through a fit is the part of `
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias, cast
@@ -18,6 +19,7 @@ __all__ = [
     "SCHEDULES",
     "Constant",
     "Cosine",
+    "EpochSchedule",
     "Exponential",
     "InverseScaling",
     "RateFunction",
@@ -36,13 +38,17 @@ class Schedule:
 
     name: ClassVar[str] = ""
 
+
+class EpochSchedule(Schedule, ABC):
+    """Base of those that go by the number of the epoch alone."""
+
+    @abstractmethod
     def multiplier(self, epoch: int) -> float:
         """Return what the optimizer's lr is multiplied by in this epoch, counted from 0."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class Constant(Schedule):
+class Constant(EpochSchedule):
     """The optimizer's lr in every epoch."""
 
     name: ClassVar[str] = "constant"
@@ -53,7 +59,7 @@ class Constant(Schedule):
 
 
 @dataclass(frozen=True)
-class Step(Schedule):
+class Step(EpochSchedule):
     """``lr factor^floor(epoch / every)``.
 
     Parameters
@@ -79,7 +85,7 @@ class Step(Schedule):
 
 
 @dataclass(frozen=True)
-class Exponential(Schedule):
+class Exponential(EpochSchedule):
     """``lr factor^epoch``.
 
     Parameters
@@ -101,7 +107,7 @@ class Exponential(Schedule):
 
 
 @dataclass(frozen=True)
-class InverseScaling(Schedule):
+class InverseScaling(EpochSchedule):
     """``lr / (epoch + 1)^power``, as scikit-learn's ``"invscaling"``, which counts rows instead of epochs.
 
     Parameters
@@ -123,7 +129,7 @@ class InverseScaling(Schedule):
 
 
 @dataclass(frozen=True)
-class Cosine(Schedule):
+class Cosine(EpochSchedule):
     """A linear warm-up, then half a cosine.
 
     With e epochs since `start`: ``lr (e + 1) / (warmup + 1)`` while e < warmup; from there
@@ -210,12 +216,14 @@ class ReduceOnPlateau(Schedule):
 
 
 #: Every schedule by its name.
-SCHEDULES: dict[str, type[Schedule]] = {
+SCHEDULES: dict[str, type[EpochSchedule] | type[ReduceOnPlateau]] = {
     kind.name: kind for kind in (Constant, Step, Exponential, Cosine, InverseScaling, ReduceOnPlateau)
 }
 
 
-def read_schedule(schedule: object, epochs: int, first_epoch: int = 0) -> Schedule | RateFunction:
+def read_schedule(
+    schedule: object, epochs: int, first_epoch: int = 0
+) -> EpochSchedule | ReduceOnPlateau | RateFunction:
     """Return the schedule for None, a name, an instance or a callable.
 
     Parameters
@@ -234,7 +242,7 @@ def read_schedule(schedule: object, epochs: int, first_epoch: int = 0) -> Schedu
     if isinstance(schedule, str):
         kind = SCHEDULES[choose("schedule", schedule, tuple(SCHEDULES))]
         return Cosine(max(epochs, 1), start=first_epoch) if kind is Cosine else kind()
-    if isinstance(schedule, Schedule):
+    if isinstance(schedule, EpochSchedule | ReduceOnPlateau):
         return schedule
     # The classes themselves can be called, but are no functions of epoch and rate.
     if callable(schedule) and not isinstance(schedule, type):

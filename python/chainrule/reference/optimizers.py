@@ -7,6 +7,7 @@ which a schedule may have changed. In the formulas c is the change, ``w <- w - c
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from ..trace import Array
 __all__ = ["UPDATE_RULES", "UpdateRule", "all_finite", "update"]
 
 
-class UpdateRule:
+class UpdateRule(ABC):
     """The state of an optimizer for one net: its steps so far, and its arrays.
 
     Parameters
@@ -59,9 +60,9 @@ class UpdateRule:
             slot[frozen] = before[name]
         return change
 
+    @abstractmethod
     def change(self, optimizer: Any, lr: float, gradients: Array) -> Array:
         """Return the change of this step by the formula of the rule."""
-        raise NotImplementedError
 
 
 class SGDRule(UpdateRule):
