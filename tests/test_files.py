@@ -360,6 +360,25 @@ class TestReading:
             ("optimizer", {"rule": "sgd", "steps": 9, "slots": 2}),
             ("optimizer", {"rule": "wrong", "steps": 9, "slots": 2}),
             ("optimizer", {"rule": ["adam"], "steps": 9, "slots": 2}),
+            ("dropout", [1.5]),
+            ("dropout", "half"),
+            ("dropout", [0.1, 0.2]),
+            ("dropout", None),
+            ("input_noise", -1),
+            ("input_noise", "1"),
+            ("frozen", [2]),
+            ("frozen", [0.5]),
+            ("frozen", "0"),
+            ("frozen", 1),
+            ("epoch_in_progress", []),
+            ("epoch_in_progress", [4, 1.0, 4.0, 10, 2]),
+            ("epoch_in_progress", [0, 1.0, 4.0, 10, 2, True]),
+            ("epoch_in_progress", [11, 1.0, 4.0, 10, 2, True]),
+            ("epoch_in_progress", [4, "1", 4.0, 10, 2, True]),
+            ("epoch_in_progress", [4, 1.0, 4.0, 2**64, 2, True]),
+            ("schedule", 3),
+            ("schedule", ["plateau"]),
+            ("schedule", {"wrong": 1}),
         ],
         ids=lambda value: str(value)[:40],
     )
@@ -374,8 +393,9 @@ class TestReading:
         header["__metadata__"]["chainrule"] = json.dumps(description)
         refuse(path, assemble(header, data))
 
-    def test_the_largest_counts_are_read(self, path):
-        trained().save(path)
+    @pytest.mark.parametrize("optimizer", ["adam", "nadam"])
+    def test_the_largest_counts_are_read(self, path, optimizer):
+        trained(optimizer).save(path)
         header, data = header_and_data(path.read_bytes())
         description = json.loads(header["__metadata__"]["chainrule"])
         description["epochs_trained"] = 2**64 - 2
@@ -384,5 +404,5 @@ class TestReading:
         path.write_bytes(assemble(header, data))
         net = Net.load(path)
         X, Y, _ = draw(net, 20)
-        assert np.isfinite(net.fit(X, Y, epochs=1).loss).all()
+        assert np.isfinite(net.fit(X, Y, epochs=1, optimizer=optimizer).loss).all()
         assert net.epochs_trained == 2**64 - 1

@@ -89,7 +89,11 @@ double OptimizerState<T>::momentum_product(Optimizer optimizer) {
     product_steps_ = 0;
     momentum_product_ = 1;
   }
-  while (product_steps_ < steps_) momentum_product_ *= nadam_momentum(optimizer, ++product_steps_);
+  // Below this it has no part in any number; and a file may claim any number of steps.
+  constexpr double nothing = 1e-20;
+  while (product_steps_ < steps_ && momentum_product_ > nothing)
+    momentum_product_ *= nadam_momentum(optimizer, ++product_steps_);
+  product_steps_ = steps_;
   return momentum_product_;
 }
 
