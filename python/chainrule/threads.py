@@ -6,6 +6,9 @@ import functools
 import sys
 from typing import Any
 
+# For its BLAS, which tells what threadpoolctl allows, also in a limit that was set before the first net.
+import numpy as np  # noqa: F401
+
 from . import _core
 
 __all__ = ["resolve"]
