@@ -99,7 +99,8 @@ struct AdagradRule {
   }
 };
 
-// Where a gradient's sign turned, the step shrinks and the gradient counts as 0. A step size of 0 has not begun.
+// Where a gradient's sign turned, the step shrinks and the gradient counts as 0. A step size of 0 has not
+// begun.
 template <class T>
 struct RpropRule {
   static constexpr std::size_t kSlots = 2;
