@@ -46,7 +46,7 @@ class Differentiator {
     const Layer& first = net_.layers().front();
     const Plane<T> delta = space_.deltas(0);
     kernels<T>().backward_input(dx, static_cast<std::ptrdiff_t>(stride), delta.data, delta.stride,
-                                net_.weights(first), rows_, first.fan_in, first.fan_out);
+                                net_.weights(first), rows_, first.fan_in, first.fan_out, {});
   }
 
  private:

@@ -21,9 +21,10 @@ static constexpr std::size_t padded(std::size_t columns) {
 }
 
 // Elements from row to row of an internal matrix. Wide rows take an odd number of cache lines: at a power of
-// two, a column of the matrix would fall into one set of the cache.
+// two, a column of the matrix would fall into one set of the cache. A single column is a row of its own.
 template <class T>
 static constexpr std::size_t row_stride(std::size_t columns) {
+  if (columns == 1) return 1;
   constexpr std::size_t lanes = kAlignment / sizeof(T);
   const std::size_t lines = padded<T>(columns) / lanes;
   return (lines > 8 ? lines | 1 : lines) * lanes;
@@ -66,6 +67,24 @@ struct Dropout {
   std::size_t units = 0;
   std::size_t first_row = 0;
   std::size_t first_column = 0;
+};
+
+// What becomes of a layer's sums: their activation, which is no softmax. Where there are `slopes`, whose rows
+// are as far apart, they are kept, and outputs dropped, see activate_keeping_slopes.
+template <class T>
+struct ForwardEnd {
+  Activation activation = Activation::identity;
+  T* slopes = nullptr;
+  Dropout dropout{};
+};
+
+// The activation through which deltas go back, and what its forward pass kept, see activation_backward.
+template <class T>
+struct BackwardEnd {
+  Activation activation = Activation::identity;
+  const T* kept = nullptr;
+  std::ptrdiff_t kept_stride = 0;
+  bool are_slopes = false;
 };
 
 // A block of rows, as the kernels read it.
@@ -162,11 +181,11 @@ struct MultiplyAdds {
 
 template <class T>
 struct Kernels {
-  // y (rows, fan_out) = x (rows, fan_in) w (fan_in, fan_out) + bias (fan_out), or no bias where it is null.
-  // The rows of w are w_stride apart.
+  // y (rows, fan_out) = activation(x (rows, fan_in) w (fan_in, fan_out) + bias (fan_out)), or no bias where
+  // it is null. The rows of w are w_stride apart.
   void (*affine)(T* y, std::ptrdiff_t y_stride, const T* x, std::ptrdiff_t x_stride, const T* w,
                  std::size_t w_stride, const T* bias, std::size_t rows, std::size_t fan_in,
-                 std::size_t fan_out);
+                 std::size_t fan_out, const ForwardEnd<T>& end);
 
   // a (rows, columns) = activation(h); a may be h.
   void (*activate)(Activation activation, T* a, std::ptrdiff_t a_stride, const T* h, std::ptrdiff_t h_stride,
@@ -187,12 +206,14 @@ struct Kernels {
                               std::ptrdiff_t kept_stride, std::size_t rows, std::size_t columns,
                               bool are_slopes);
 
-  // dx (rows, fan_in) = delta (rows, fan_out) w^T, w (fan_in, fan_out).
+  // dx (rows, fan_in) = delta (rows, fan_out) w^T, w (fan_in, fan_out), taken back through the activation
+  // below.
   void (*backward_input)(T* dx, std::ptrdiff_t dx_stride, const T* delta, std::ptrdiff_t delta_stride,
-                         const T* w, std::size_t rows, std::size_t fan_in, std::size_t fan_out);
+                         const T* w, std::size_t rows, std::size_t fan_in, std::size_t fan_out,
+                         const BackwardEnd<T>& end);
 
   // dw (fan_in, fan_out) = x^T delta; dbias (fan_out) = column sums of delta, or none where it is null. Both
-  // are added to what was there where `accumulate`.
+  // are added to what was there where `accumulate`. A single column of deltas is contiguous.
   void (*backward_weights)(T* dw, T* dbias, const T* x, std::ptrdiff_t x_stride, const T* delta,
                            std::ptrdiff_t delta_stride, std::size_t rows, std::size_t fan_in,
                            std::size_t fan_out, bool accumulate);

@@ -10,17 +10,18 @@ namespace chainrule {
 template <class T>
 Workspace<T>::Workspace(const Net<T>& net, std::size_t rows) : rows_(rows) {
   const auto& layers = net.layers();
-  std::size_t size = rows * row_stride<T>(net.outputs()) + chainrule::loss_scratch<T>(net.outputs());
+  const auto size_of = [rows](std::size_t columns) { return padded<T>(rows * row_stride<T>(columns)); };
+  std::size_t size = size_of(net.outputs()) + chainrule::loss_scratch<T>(net.outputs());
   // The output's slopes are the loss's affair.
   const auto keeps = [&layers](std::size_t l) { return l + 1 < layers.size() && keeps_slopes(layers[l]); };
   for (std::size_t l = 0; l < layers.size(); ++l) {
-    size += (keeps(l) ? 3 : 2) * rows * row_stride<T>(layers[l].fan_out);
+    size += (keeps(l) ? 3 : 2) * size_of(layers[l].fan_out);
   }
   arena_ = Buffer<T>(size);
   T* next = arena_.data();
-  const auto take = [&next, rows](std::size_t columns) {
+  const auto take = [&next, size_of](std::size_t columns) {
     const Plane<T> plane{next, static_cast<std::ptrdiff_t>(row_stride<T>(columns))};
-    next += rows * row_stride<T>(columns);
+    next += size_of(columns);
     return plane;
   };
   for (std::size_t l = 0; l < layers.size(); ++l) {
@@ -73,42 +74,21 @@ void split_product(std::size_t threads, double operations, std::size_t rows, std
   }
 }
 
-// Slopes that training keeps, and the outputs that it drops.
+// y = x W + b and its end, for all rows.
 template <class T>
-struct Kept {
-  Plane<T> slopes;
-  Dropout dropout;
-};
-
-// a = activation(h), h = x W + b, for all rows; h alone where `activate` is false. Slopes are kept where
-// there is a plane for them, and then h is a.
-template <class T>
-void layer_forward(const Net<T>& net, const Layer& layer, Plane<T> h, Plane<T> a, const Kept<T>& kept,
-                   Plane<const T> x, std::size_t rows, bool activate, std::size_t threads,
-                   Interrupt& interrupt) {
-  const Kernels<T>& kernel = kernels<T>();
-  // A softmax takes whole rows.
-  const bool apart = layer.activation == Activation::softmax && activate;
+void layer_forward(const Net<T>& net, const Layer& layer, Plane<T> y, Plane<const T> x,
+                   const ForwardEnd<T>& end, std::size_t rows, std::size_t threads, Interrupt& interrupt) {
   split_product(threads, net.operations(layer, rows), rows, layer.fan_out, interrupt, [&](Range r, Range c) {
-    const Plane<T> to = h.from_row(r.first);
+    const Plane<T> to = y.from_row(r.first);
     const T* bias = net.biases(layer);
-    kernel.affine(to.data + c.first, to.stride, x.from_row(r.first).data, x.stride,
-                  net.weights(layer) + c.first, layer.fan_out, bias == nullptr ? nullptr : bias + c.first,
-                  r.count, layer.fan_in, c.count);
-    if (!activate || apart) return;
-    if (kept.slopes.data != nullptr) {
-      Dropout dropout = kept.dropout;
-      dropout.first_row += r.first;
-      dropout.first_column = c.first;
-      kernel.activate_keeping_slopes(layer.activation, to.data + c.first,
-                                     kept.slopes.from_row(r.first).data + c.first, to.stride, r.count,
-                                     c.count, dropout);
-      return;
-    }
-    kernel.activate(layer.activation, a.from_row(r.first).data + c.first, a.stride, to.data + c.first,
-                    to.stride, r.count, c.count);
+    ForwardEnd<T> part = end;
+    if (end.slopes != nullptr) part.slopes = Plane<T>{end.slopes, y.stride}.from_row(r.first).data + c.first;
+    part.dropout.first_row += r.first;
+    part.dropout.first_column += c.first;
+    kernels<T>().affine(to.data + c.first, to.stride, x.from_row(r.first).data, x.stride,
+                        net.weights(layer) + c.first, layer.fan_out,
+                        bias == nullptr ? nullptr : bias + c.first, r.count, layer.fan_in, c.count, part);
   });
-  if (apart) kernel.activate(layer.activation, a.data, a.stride, h.data, h.stride, rows, layer.fan_out);
 }
 
 }  // namespace
@@ -137,21 +117,23 @@ template <class T>
 void forward(Workspace<T>& space, const Net<T>& net, const Block<T>& block, bool outputs, std::size_t first,
              Interrupt& interrupt, Pass pass, std::uint64_t step) {
   Plane<const T> x{block.x, block.x_stride};
-  for (std::size_t l = 0; l < net.layers().size(); ++l) {
-    const bool last = l + 1 == net.layers().size();
+  const std::size_t last = net.layers().size() - 1;
+  for (std::size_t l = 0; l < last; ++l) {
+    const Layer& layer = net.layers()[l];
     const Plane<T> a = space.activations(l).from_row(first);
-    const Plane<T> h = last ? space.logits().from_row(first) : a;
-    Kept<T> kept;
+    ForwardEnd<T> end{layer.activation};
     if (pass != Pass::inference && space.slopes(l).data != nullptr) {
-      const Layer& layer = net.layers()[l];
-      kept.slopes = space.slopes(l).from_row(first);
+      end.slopes = space.slopes(l).from_row(first).data;
       if (pass == Pass::training)
-        kept.dropout = {layer.dropout, keys_of({net.seed(), step}, l), layer.fan_out, block.first_row, 0};
+        end.dropout = {layer.dropout, keys_of({net.seed(), step}, l), layer.fan_out, block.first_row, 0};
     }
-    layer_forward(net, net.layers()[l], h, a, kept, x, block.rows, !last || outputs, space.threads(),
-                  interrupt);
+    layer_forward(net, layer, a, x, end, block.rows, space.threads(), interrupt);
     x = {a.data, a.stride};
   }
+  const Plane<T> a = space.activations(last).from_row(first), h = space.logits().from_row(first);
+  layer_forward(net, net.layers()[last], h, x, {}, block.rows, space.threads(), interrupt);
+  if (!outputs) return;
+  kernels<T>().activate(net.output(), a.data, a.stride, h.data, h.stride, block.rows, net.outputs());
 }
 
 template <class T>
@@ -163,7 +145,7 @@ void preactivations(Workspace<T>& into, const Workspace<T>& space, const Net<T>&
     const Plane<T> h = into.activations(l).from_row(first);
     kernels<T>().affine(h.data, h.stride, l == 0 ? block.x : x.data, l == 0 ? block.x_stride : x.stride,
                         net.weights(layer), layer.fan_out, net.biases(layer), block.rows, layer.fan_in,
-                        layer.fan_out);
+                        layer.fan_out, {});
   }
 }
 
@@ -207,18 +189,17 @@ void layer_gradients(Net<T>& net, const Layer& layer, Plane<const T> x, Plane<T>
 template <class T>
 void layer_backward(Workspace<T>& space, const Net<T>& net, std::size_t l, std::size_t rows,
                     std::size_t first, Interrupt& interrupt) {
-  const Kernels<T>& kernel = kernels<T>();
   const Layer &layer = net.layers()[l], &under = net.layers()[l - 1];
   const bool slopes = keeps_slopes(under);
   const Plane<T> delta = space.deltas(l).from_row(first), below = space.deltas(l - 1).from_row(first);
   const Plane<T> kept = (slopes ? space.slopes(l - 1) : space.activations(l - 1)).from_row(first);
   split_product(
       space.threads(), net.operations(layer, rows), rows, layer.fan_in, interrupt, [&](Range r, Range c) {
-        T* to = below.from_row(r.first).data + c.first;
-        kernel.backward_input(to, below.stride, delta.from_row(r.first).data, delta.stride,
-                              net.weights(layer) + c.first * layer.fan_out, r.count, c.count, layer.fan_out);
-        kernel.activation_backward(under.activation, to, below.stride, kept.from_row(r.first).data + c.first,
-                                   kept.stride, r.count, c.count, slopes);
+        const BackwardEnd<T> end{under.activation, kept.from_row(r.first).data + c.first, kept.stride,
+                                 slopes};
+        kernels<T>().backward_input(
+            below.from_row(r.first).data + c.first, below.stride, delta.from_row(r.first).data, delta.stride,
+            net.weights(layer) + c.first * layer.fan_out, r.count, c.count, layer.fan_out, end);
       });
 }
 
@@ -265,7 +246,12 @@ void predict_chunk(T* y, std::ptrdiff_t y_stride, const Net<T>& net, const Rows&
     const Plane<T> h =
         last ? Plane<T>{y, y_stride}.from_row(chunk.first)
              : Plane<T>{hidden[l % 2].data(), static_cast<std::ptrdiff_t>(row_stride<T>(layer.fan_out))};
-    layer_forward(net, layer, h, h, Kept<T>{}, a, block.rows, true, threads, never);
+    // A softmax takes whole rows.
+    const bool apart = layer.activation == Activation::softmax;
+    const ForwardEnd<T> end{apart ? Activation::identity : layer.activation};
+    layer_forward(net, layer, h, a, end, block.rows, threads, never);
+    if (apart)
+      kernels<T>().activate(layer.activation, h.data, h.stride, h.data, h.stride, block.rows, layer.fan_out);
     a = {h.data, h.stride};
   }
 }

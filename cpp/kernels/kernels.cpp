@@ -5,10 +5,11 @@
 
 // clang-format off: each file uses the ones before it
 #include "kernels/vector.inl"
-#include "kernels/matmul.inl"
 #include "kernels/math.inl"
 #include "kernels/draw.inl"
 #include "kernels/activation.inl"
+#include "kernels/matmul.inl"
+#include "kernels/dense.inl"
 #include "kernels/loss.inl"
 #include "kernels/update.inl"
 #include "kernels/regularize.inl"

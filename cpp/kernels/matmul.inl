@@ -1,6 +1,6 @@
-// The three matrix products of a dense layer, as one loop over register tiles.
-// A tile is kTileRows rows by kTileVectors vectors of the product, held in registers along the whole sum:
-// each element is one ordered chain of multiply-adds, whatever tile it falls into.
+// The matrix product, as one loop over register tiles.
+// A tile is at most kTileRows rows by kTileVectors vectors of the product, held in registers along the whole
+// sum: each element is one ordered chain of multiply-adds, whatever tile it falls into.
 
 namespace chainrule {
 namespace {
@@ -19,48 +19,88 @@ CHAINRULE_INLINE void for_tile(Work work) {
   }
 }
 
-// c[i][j] = start[i * start_row + j] + sum_p a[i * a_row + p * a_step] b[p * b_stride + j], for i < Rows and
-// j < columns; nothing where start is null; and added to c where `accumulate`. b is read in whole vectors, up
-// to a vector less one element beyond its last column.
+// What a tile does with its sums, in registers: stores them, adds them to what was there, or takes a relu
+// forward or backward, which is where `kept` is positive. Other activations follow the tile, see dense.inl.
+enum class TileEnd { store, add, relu, relu_backward };
+
+// c[i][j] = start[i * start_row + j] + sum_p a[i * a_row + p * a_step] b[p * b_stride + j], for as many rows
+// as a tile has and j < columns; nothing where start is null. Of the last row, a, c and start stand at a
+// place of their own. b and kept are read in whole vectors, up to a vector less one element beyond the last
+// column.
+template <class T>
+struct TileProduct {
+  T* c;
+  std::ptrdiff_t c_stride;
+  const T* a;
+  std::ptrdiff_t a_row, a_step;
+  const T* b;
+  std::ptrdiff_t b_stride;
+  const T* start;
+  std::ptrdiff_t start_row;
+  T* last_c;
+  const T* last_a;
+  std::ptrdiff_t last_step;
+  const T* last_start;
+  std::size_t depth, columns;
+  TileEnd end;
+  const T* kept;
+  std::ptrdiff_t kept_stride;
+};
+
 template <class T, int Rows, int Vectors>
-void tile(T* c, std::ptrdiff_t c_stride, const T* a, std::ptrdiff_t a_row, std::ptrdiff_t a_step, const T* b,
-          std::ptrdiff_t b_stride, const T* start, std::ptrdiff_t start_row, bool accumulate,
-          std::size_t depth, std::size_t columns) {
+void tile(const TileProduct<T>& product) {
   constexpr std::size_t lanes = kLanes<T>;
+  const std::size_t columns = product.columns;
   const bool whole = columns == Vectors * lanes;
   Vec<T> sum[Rows][Vectors];
-  if (start == nullptr) {
+  const auto start = [&](int r) {
+    return r + 1 < Rows ? product.start + r * product.start_row : product.last_start;
+  };
+  if (product.start == nullptr) {
     for_tile<Rows, Vectors>([&](int r, int v) { sum[r][v] = Vec<T>{}; });
   } else if (whole) {
-    for_tile<Rows, Vectors>([&](int r, int v) { sum[r][v] = load(start + r * start_row + v * lanes); });
+    for_tile<Rows, Vectors>([&](int r, int v) { sum[r][v] = load(start(r) + v * lanes); });
   } else {
     for_tile<Rows, Vectors>(
-        [&](int r, int v) { sum[r][v] = load_most(start + r * start_row + v * lanes, columns - v * lanes); });
+        [&](int r, int v) { sum[r][v] = load_most(start(r) + v * lanes, columns - v * lanes); });
   }
-  for (std::size_t p = 0; p < depth; ++p, a += a_step, b += b_stride) {
+  const T *a = product.a, *b = product.b, *last = product.last_a;
+  const std::ptrdiff_t a_row = product.a_row, a_step = product.a_step, b_stride = product.b_stride;
+  const std::ptrdiff_t last_step = product.last_step;
+  for (std::size_t p = product.depth; p > 0; --p, a += a_step, last += last_step, b += b_stride) {
     Vec<T> row[Vectors];
     for (int v = 0; v < Vectors; ++v) row[v] = load(b + v * lanes);
     for (int r = 0; r < Rows; ++r) {
-      const Vec<T> factor = broadcast(a[r * a_row]);
+      const Vec<T> factor = broadcast(r + 1 < Rows ? a[r * a_row] : *last);
       for (int v = 0; v < Vectors; ++v) sum[r][v] = multiply_add(factor, row[v], sum[r][v]);
     }
   }
-  if (accumulate) {
-    for_tile<Rows, Vectors>([&](int r, int v) {
-      sum[r][v] = load_most(c + r * c_stride + v * lanes, columns - v * lanes) + sum[r][v];
-    });
+  const auto c = [&](int r) { return r + 1 < Rows ? product.c + r * product.c_stride : product.last_c; };
+  switch (product.end) {
+    case TileEnd::store:
+      break;
+    case TileEnd::add:
+      for_tile<Rows, Vectors>(
+          [&](int r, int v) { sum[r][v] = load_most(c(r) + v * lanes, columns - v * lanes) + sum[r][v]; });
+      break;
+    case TileEnd::relu:
+      for_tile<Rows, Vectors>([&](int r, int v) { sum[r][v] = Relu<T>::value(sum[r][v]); });
+      break;
+    case TileEnd::relu_backward:
+      for_tile<Rows, Vectors>([&](int r, int v) {
+        sum[r][v] = Relu<T>::slope(sum[r][v], load(product.kept + r * product.kept_stride + v * lanes));
+      });
   }
   if (whole) {
-    for_tile<Rows, Vectors>([&](int r, int v) { store(c + r * c_stride + v * lanes, sum[r][v]); });
+    for_tile<Rows, Vectors>([&](int r, int v) { store(c(r) + v * lanes, sum[r][v]); });
   } else {
     for_tile<Rows, Vectors>(
-        [&](int r, int v) { store_most(c + r * c_stride + v * lanes, sum[r][v], columns - v * lanes); });
+        [&](int r, int v) { store_most(c(r) + v * lanes, sum[r][v], columns - v * lanes); });
   }
 }
 
 template <class T>
-using Tile = void (*)(T*, std::ptrdiff_t, const T*, std::ptrdiff_t, std::ptrdiff_t, const T*, std::ptrdiff_t,
-                      const T*, std::ptrdiff_t, bool, std::size_t, std::size_t);
+using Tile = void (*)(const TileProduct<T>&);
 
 template <class T, int Rows>
 Tile<T> tile_of(std::size_t vectors) {
@@ -112,23 +152,45 @@ void pack(T* panel, const T* b, std::ptrdiff_t b_stride, std::size_t rows) {
 }
 
 // c (rows, columns) = start (columns) + a (rows, depth) b (depth, columns), or added to c; the strides of a
-// are those of tile().
+// are those of a tile.
 template <class T>
-void multiply(T* c, std::ptrdiff_t c_stride, const T* a, std::ptrdiff_t a_row, std::ptrdiff_t a_step,
-              Factor<T> b, const T* start, bool accumulate, std::size_t rows, std::size_t depth,
-              std::size_t columns) {
+struct Product {
+  T* c;
+  std::ptrdiff_t c_stride;
+  const T* a;
+  std::ptrdiff_t a_row, a_step;
+  Factor<T> b;
+  std::size_t rows, depth, columns;
+  const T* start = nullptr;
+  T* column_sums = nullptr;  // of b: the product's last row, where one is wanted, its factor being all ones
+  TileEnd end = TileEnd::store;
+  const T* kept = nullptr;
+  std::ptrdiff_t kept_stride = 0;
+};
+
+// Calls after(i, j, rows, columns) for every part of the product once it is complete, still in the
+// first-level cache.
+template <class T, class After>
+void multiply(const Product<T>& product, After after) {
   // The rows of a panel are far apart in a large matrix, on a page each: packed, they stay in cache.
   // Measured: it pays where b is far larger than the cache and read by many tiles. A sum over rows is taken
   // in one go if it can: blocks would write c, the gradient of a large matrix, again and again.
   alignas(64) T packed[kPackedBytes / sizeof(T)];
   constexpr std::size_t most = kPackedBytes / (kPanelColumns<T> * sizeof(T));
+  const auto& [c, c_stride, a, a_row, a_step, b, rows, depth, columns, start, column_sums, end, kept,
+               kept_stride] = product;
   const bool large = depth * columns * sizeof(T) > 4 * 32768 && rows >= 4 * kTileRows;
   const bool over_rows = a_row == 1;
   const std::size_t block = over_rows && large ? most : large || b.transposed ? kPanelRows<T> : depth;
+  const T one = 1;
+  // Tiles of almost equal height: one of a row or two would wait for its few sums.
+  const std::size_t all_rows = rows + (column_sums == nullptr ? 0 : 1);
+  const std::size_t tiles = (all_rows + kTileRows - 1) / kTileRows;
+  const std::size_t height = all_rows / tiles, higher = all_rows % tiles;
   // Blocks of the sum outermost: their rows of b are neighbours in memory, and the block of a stays in cache.
   for (std::size_t p = 0; p < depth; p += block) {
     const std::size_t deep = depth - p < block ? depth - p : block;
-    const bool resumes = p > 0 && !accumulate;
+    const bool resumes = p > 0 && end != TileEnd::add, complete = p + deep == depth;
     for (std::size_t j = 0; j < columns; j += kPanelColumns<T>) {
       const std::size_t wide = columns - j < kPanelColumns<T> ? columns - j : kPanelColumns<T>;
       const std::size_t vectors = (wide + kLanes<T> - 1) / kLanes<T>;
@@ -146,86 +208,38 @@ void multiply(T* c, std::ptrdiff_t c_stride, const T* a, std::ptrdiff_t a_row, s
           panel_stride = b.stride;
         }
       }
-      for (std::size_t i = 0; i < rows; i += kTileRows) {
-        const std::size_t tall = rows - i < kTileRows ? rows - i : kTileRows;
-        T* to = c + static_cast<std::ptrdiff_t>(i) * c_stride + j;
-        const T* from = a + static_cast<std::ptrdiff_t>(i) * a_row + static_cast<std::ptrdiff_t>(p) * a_step;
-        const T* first = resumes ? to : start == nullptr ? nullptr : start + j;
-        tile_of<T>(tall, vectors)(to, c_stride, from, a_row, a_step, panel, panel_stride, first,
-                                  resumes ? c_stride : 0, accumulate, deep, wide);
+      const Tile<T> high = tile_of<T>(height + 1, vectors), low = tile_of<T>(height, vectors);
+      for (std::size_t t = 0, i = 0; t < tiles; ++t) {
+        const std::size_t tall = t < higher ? height + 1 : height;
+        const auto last = static_cast<std::ptrdiff_t>(tall) - 1;
+        TileProduct<T> part;
+        part.c = c + static_cast<std::ptrdiff_t>(i) * c_stride + j;
+        part.c_stride = c_stride;
+        part.a = a + static_cast<std::ptrdiff_t>(i) * a_row + static_cast<std::ptrdiff_t>(p) * a_step;
+        part.a_row = a_row, part.a_step = a_step;
+        part.b = panel, part.b_stride = panel_stride;
+        part.start = resumes ? part.c : start == nullptr ? nullptr : start + j;
+        part.start_row = resumes ? c_stride : 0;
+        const bool sums_columns = i + tall > rows;
+        part.last_c = sums_columns ? column_sums + j : part.c + last * c_stride;
+        part.last_a = sums_columns ? &one : part.a + last * a_row;
+        part.last_step = sums_columns ? 0 : a_step;
+        part.last_start = resumes ? part.last_c : part.start;
+        part.depth = deep, part.columns = wide;
+        part.end = complete || end == TileEnd::add ? end : TileEnd::store;
+        part.kept = kept + static_cast<std::ptrdiff_t>(i) * kept_stride + j;
+        part.kept_stride = kept_stride;
+        (t < higher ? high : low)(part);
+        if (complete) after(i, j, tall, wide);
+        i += tall;
       }
     }
   }
 }
 
-// Two vectors' products, in lanes of 64 bytes.
 template <class T>
-inline Vec<T> products(const T* x, const T* y, std::size_t size) {
-  Vec<T> parts[kParts] = {};
-  std::size_t i = 0;
-  for (; i + kParts * kLanes<T> <= size; i += kParts * kLanes<T>) {
-    for (std::size_t k = 0; k < kParts; ++k) {
-      const std::size_t from = i + k * kLanes<T>;
-      parts[k] = multiply_add(load(x + from), load(y + from), parts[k]);
-    }
-  }
-  for (std::size_t k = 0; i < size; ++k, i += kLanes<T>) {
-    parts[k] = multiply_add(load_most(x + i, size - i), load_most(y + i, size - i), parts[k]);
-  }
-  return sum_of_parts<T>(parts);
-}
-
-// One output fills one lane of a vector. The inputs fill them all, and the sums over lanes of as many rows
-// are taken together. Measured: half the time of y^T = w^T x^T, which transposes x.
-template <class T>
-void affine_one_output(T* y, std::ptrdiff_t y_stride, const T* x, std::ptrdiff_t x_stride, const T* w,
-                       const T* bias, std::size_t rows, std::size_t fan_in) {
-  for (std::size_t first = 0; first < rows; first += kLanes<T>) {
-    const std::size_t count = rows - first < kLanes<T> ? rows - first : kLanes<T>;
-    Vec<T> sums[kLanes<T>] = {};
-    for (std::size_t r = 0; r < count; ++r, x += x_stride) sums[r] = products(x, w, fan_in);
-    const Vec<T> total = sums_of_lanes<T>(sums) + (bias == nullptr ? T(0) : *bias);
-    for (std::size_t r = 0; r < count; ++r, y += y_stride) *y = total[r];
-  }
-}
-
-template <class T>
-void affine(T* y, std::ptrdiff_t y_stride, const T* x, std::ptrdiff_t x_stride, const T* w,
-            std::size_t w_stride, const T* bias, std::size_t rows, std::size_t fan_in, std::size_t fan_out) {
-  if (w_stride == 1) {
-    affine_one_output(y, y_stride, x, x_stride, w, bias, rows, fan_in);
-    return;
-  }
-  const Factor<T> factor{w, static_cast<std::ptrdiff_t>(w_stride), false};
-  multiply(y, y_stride, x, x_stride, 1, factor, bias, false, rows, fan_in, fan_out);
-}
-
-template <class T>
-void backward_input(T* dx, std::ptrdiff_t dx_stride, const T* delta, std::ptrdiff_t delta_stride, const T* w,
-                    std::size_t rows, std::size_t fan_in, std::size_t fan_out) {
-  // One output's weights are a row already.
-  const Factor<T> factor{w, static_cast<std::ptrdiff_t>(fan_out), fan_out > 1};
-  multiply<T>(dx, dx_stride, delta, delta_stride, 1, factor, nullptr, false, rows, fan_out, fan_in);
-}
-
-template <class T>
-void backward_weights(T* dw, T* dbias, const T* x, std::ptrdiff_t x_stride, const T* delta,
-                      std::ptrdiff_t delta_stride, std::size_t rows, std::size_t fan_in, std::size_t fan_out,
-                      bool accumulate) {
-  const Factor<T> factor{delta, delta_stride, false};
-  std::size_t done = 0;
-  if (fan_out == 1) {
-    // One output fills one lane; dw^T = delta^T x fills them all, as far as x can be read in whole vectors.
-    done = fan_in / kLanes<T> * kLanes<T>;
-    const Factor<T> inputs{x, x_stride, false};
-    multiply<T>(dw, 0, delta, 0, delta_stride, inputs, nullptr, accumulate, 1, rows, done);
-  }
-  multiply<T>(dw + done * fan_out, static_cast<std::ptrdiff_t>(fan_out), x + done, 1, x_stride, factor,
-              nullptr, accumulate, fan_in - done, rows, fan_out);
-  if (dbias == nullptr) return;
-  // The bias is the weight of an input that is always one: a row of ones, read again at each step.
-  const T one = 1;
-  multiply<T>(dbias, 0, &one, 0, 0, factor, nullptr, accumulate, 1, rows, fan_out);
+void multiply(const Product<T>& product) {
+  multiply(product, [](std::size_t, std::size_t, std::size_t, std::size_t) {});
 }
 
 }  // namespace

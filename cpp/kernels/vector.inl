@@ -225,6 +225,15 @@ template <class T>
 void transpose(T* to, std::ptrdiff_t to_stride, std::size_t room, const T* from, std::ptrdiff_t from_stride,
                std::size_t rows, std::size_t columns) {
   constexpr std::size_t side = kLanes<T>;
+  const bool from_line = columns == 1 && from_stride == 1, to_line = room == 1 && to_stride == 1;
+  if (from_line || to_line) {  // the same numbers in the same order
+    const std::size_t there = from_line ? rows : columns, wanted = from_line ? room : columns;
+    for (std::size_t i = 0; i < wanted; i += side) {
+      const Vec<T> numbers = i < there ? load_most(from + i, there - i) : Vec<T>{};
+      store_most(to + i, numbers, wanted - i);
+    }
+    return;
+  }
   if (columns == 1 || room == 1) {  // squares would be all but empty
     for (std::size_t j = 0; j < room; ++j) {
       for (std::size_t p = 0; p < columns; ++p)

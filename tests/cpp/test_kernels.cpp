@@ -50,7 +50,7 @@ struct Matrix {
   }
   // Of padded rows, as activations and deltas are.
   Matrix(Philox& random, std::size_t rows, std::size_t columns)
-      : Matrix(random, rows, columns, padded<T>(columns)) {}
+      : Matrix(random, rows, columns, row_stride<T>(columns)) {}
 
   T* operator*() { return data.data(); }
   const T* operator*() const { return data.data(); }
@@ -82,8 +82,8 @@ void check_affine(const Kernels<T>& kernels, std::size_t rows, std::size_t fan_i
                   bool bias) {
   Philox random(rows, fan_in * 1000 + fan_out);
   Matrix<T> x(random, rows, fan_in, fan_in + 3), w(random, fan_in, fan_out, fan_out), b(random, 1, fan_out);
-  Matrix<T> y(random, rows, fan_out);
-  kernels.affine(*y, y.stride, *x, x.stride, *w, fan_out, bias ? *b : nullptr, rows, fan_in, fan_out);
+  Matrix<T> y(random, rows, fan_out, rows % 2 == 0 ? row_stride<T>(fan_out) : fan_out + 5);
+  kernels.affine(*y, y.stride, *x, x.stride, *w, fan_out, bias ? *b : nullptr, rows, fan_in, fan_out, {});
   for (std::size_t i = 0; i < rows; ++i) {
     for (std::size_t j = 0; j < fan_out; ++j) {
       double sum = bias ? b(0, j) : 0, scale = 1;
@@ -102,7 +102,7 @@ void check_backward_input(const Kernels<T>& kernels, std::size_t rows, std::size
                           std::size_t fan_out) {
   Philox random(rows, fan_in * 1000 + fan_out);
   Matrix<T> w(random, fan_in, fan_out, fan_out), delta(random, rows, fan_out), dx(random, rows, fan_in);
-  kernels.backward_input(*dx, dx.stride, *delta, delta.stride, *w, rows, fan_in, fan_out);
+  kernels.backward_input(*dx, dx.stride, *delta, delta.stride, *w, rows, fan_in, fan_out, {});
   for (std::size_t i = 0; i < rows; ++i) {
     for (std::size_t k = 0; k < fan_in; ++k) {
       double sum = 0, scale = 1;
@@ -114,6 +114,50 @@ void check_backward_input(const Kernels<T>& kernels, std::size_t rows, std::size
     }
   }
   CHECK(dx.margin_is_kept());
+}
+
+// The ends of both products do what the kernels after them would have done, to the bit.
+template <class T>
+void check_ends(const Kernels<T>& kernels, std::size_t rows, std::size_t fan_in, std::size_t fan_out,
+                Activation activation, double dropout) {
+  Philox random(rows, fan_in * 1000 + fan_out);
+  Matrix<T> x(random, rows, fan_in), w(random, fan_in, fan_out, fan_out), b(random, 1, fan_out);
+  Matrix<T> y(random, rows, fan_out), apart = copy_of(y), slopes = copy_of(y), slopes_apart = copy_of(y);
+  const bool keeps = keeps_slopes(activation) || dropout != 0;
+  ForwardEnd<T> end{activation, keeps ? *slopes : nullptr, {dropout, {1, 2}, fan_out + 3, 7, 3}};
+  kernels.affine(*y, y.stride, *x, x.stride, *w, fan_out, *b, rows, fan_in, fan_out, end);
+  kernels.affine(*apart, y.stride, *x, x.stride, *w, fan_out, *b, rows, fan_in, fan_out, {});
+  if (keeps) {
+    kernels.activate_keeping_slopes(activation, *apart, *slopes_apart, y.stride, rows, fan_out, end.dropout);
+  } else {
+    kernels.activate(activation, *apart, y.stride, *apart, y.stride, rows, fan_out);
+  }
+  Matrix<T> delta(random, rows, fan_in), dx = copy_of(y), dx_apart = copy_of(y);
+  Matrix<T> back(random, fan_out, fan_in, fan_in), &kept = keeps ? slopes : y;
+  kernels.backward_input(*dx, dx.stride, *delta, delta.stride, *back, rows, fan_out, fan_in,
+                         {activation, *kept, kept.stride, keeps});
+  kernels.backward_input(*dx_apart, dx.stride, *delta, delta.stride, *back, rows, fan_out, fan_in, {});
+  kernels.activation_backward(activation, *dx_apart, dx.stride, *kept, kept.stride, rows, fan_out, keeps);
+  for (std::size_t i = 0; i < rows; ++i) {
+    for (std::size_t j = 0; j < fan_out; ++j) {
+      CHECK(y(i, j) == apart(i, j));
+      CHECK(slopes(i, j) == slopes_apart(i, j));
+      CHECK(dx(i, j) == dx_apart(i, j));
+    }
+  }
+}
+
+template <class T>
+void check_ends(const Kernels<T>& kernels) {
+  for (const std::size_t fan_out : {1, 2, 5, 16, 33, 64, 130}) {
+    for (int i = 0; i < static_cast<int>(Activation::softmax); ++i) {
+      for (const double dropout : {0.0, 0.25})
+        check_ends(kernels, 13, 40, fan_out, static_cast<Activation>(i), dropout);
+    }
+    // sums in several blocks
+    check_ends(kernels, 40, 700, fan_out, Activation::relu, 0);
+    check_ends(kernels, 40, 700, fan_out, Activation::silu, 0);
+  }
 }
 
 template <class T>
@@ -342,7 +386,7 @@ void check_updates(const Kernels<T>& kernels, std::size_t size) {
   CHECK(kernels.update(*plain, *g, {{Rule::sgd, 0.1}, nullptr, 0, 3}, size));
   Matrix<T> velocity = copy_of(v);
   CHECK(kernels.update(*moved, *g, {{Rule::sgd, 0.1, 0.9}, *velocity, size, 3}, size));
-  Matrix<T> state(random, 2, size), mean(random, 1, size), square(random, 1, size);
+  Matrix<T> state(random, 2, size, padded<T>(size)), mean(random, 1, size), square(random, 1, size);
   std::copy_n(*m, size, *state);
   std::copy_n(*v, size, *state + state.stride);
   CHECK(kernels.update(*adapted, *g,
@@ -373,7 +417,7 @@ template <class T>
 void check_overflow(const Kernels<T>& kernels, std::size_t size) {
   for (std::size_t at = 0; at < size; ++at) {
     Philox random(size, 1);
-    Matrix<T> w(random, 1, size), g(random, 1, size), state(random, 2, size);
+    Matrix<T> w(random, 1, size), g(random, 1, size), state(random, 2, size, padded<T>(size));
     for (std::size_t i = 0; i < size; ++i) state.at(1, i) = std::abs(state.at(1, i));
     CHECK(kernels.all_finite(*g, size));
     g.at(0, at) = std::numeric_limits<T>::max();
@@ -394,6 +438,7 @@ void check_overflow(const Kernels<T>& kernels, std::size_t size) {
 template <class T>
 void check_all(const Kernels<T>& kernels) {
   check_products(kernels);
+  check_ends(kernels);
   check_activations(kernels);
   for (const std::size_t size : kSizes) {
     check_losses(kernels, 7, size);
