@@ -42,7 +42,7 @@ class Differentiator {
 
   // From the outputs' deltas to the inputs, whose rows are `stride` apart.
   void backward(T* dx, std::size_t stride) {
-    backward_deltas(space_, net_, rows_, never_);
+    backward_deltas(space_, net_, rows_, 0, never_);
     const Layer& first = net_.layers().front();
     const Plane<T> delta = space_.deltas(0);
     kernels<T>().backward_input(dx, static_cast<std::ptrdiff_t>(stride), delta.data, delta.stride,

@@ -129,12 +129,23 @@ struct Part {
   bool decays;
 };
 
+// A layer's parameters, or a range of its inputs' weights, and the step that moves them. Biases may be null.
+template <class T>
+struct LayerUpdate {
+  T* weights = nullptr;
+  Update<T> of_weights;
+  T* biases = nullptr;
+  Update<T> of_biases;
+};
+
 // A net of few units and its planes: one row of `stride` elements a unit, one column a row of the minibatch.
 template <class T>
 struct TinyPlanes {
   T* activations = nullptr;
   T* deltas = nullptr;
   T* slopes = nullptr;  // where the activation keeps them
+  // Whether its gradients are a matrix product; else they are sums over lanes, parameter by parameter.
+  bool wide = false;
 };
 
 // The gradient of a parameter is the sum of the products of these two rows.
@@ -161,7 +172,10 @@ struct TinyNet {
   T* inputs = nullptr;
   const TinyPlanes<T>* planes = nullptr;    // of each layer
   const TinyFactors<T>* factors = nullptr;  // of each parameter
-  const Part* parts = nullptr;              // that are trained
+  const Part* narrow = nullptr;             // the parameters of layers that are not wide
+  std::size_t narrow_count = 0;
+  T* transposed = nullptr;      // room for the deltas of a wide layer, a row of the minibatch a row
+  const Part* parts = nullptr;  // that are trained
   std::size_t part_count = 0;
   T* yhat = nullptr;  // of the outputs, as are the targets
   T* targets = nullptr;
@@ -217,6 +231,14 @@ struct Kernels {
   void (*backward_weights)(T* dw, T* dbias, const T* x, std::ptrdiff_t x_stride, const T* delta,
                            std::ptrdiff_t delta_stride, std::size_t rows, std::size_t fan_in,
                            std::size_t fan_out, bool accumulate);
+
+  // Moves the parameters by their gradients, those of backward_weights, which are finite and stored nowhere.
+  // Returns what `update` would.
+  bool (*descend)(const LayerUpdate<T>& update, const T* x, std::ptrdiff_t x_stride, const T* delta,
+                  std::ptrdiff_t delta_stride, std::size_t rows, std::size_t fan_in, std::size_t fan_out);
+
+  // The sum of the magnitudes of x (rows, columns); NaN where there is one.
+  T (*magnitude)(const T* x, std::ptrdiff_t x_stride, std::size_t rows, std::size_t columns);
 
   // Returns sum_i weight_i loss_i; where delta is not null, stores scale * weight_i * dloss_i/dlogits. The
   // scratch is loss_scratch<T>(outputs) long.

@@ -1,6 +1,9 @@
 #include "chainrule/passes.hpp"
 
 #include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <limits>
 
 #include "chainrule/dispatch.hpp"
 #include "chainrule/split.hpp"
@@ -169,20 +172,30 @@ double loss(const Workspace<T>& space, const Net<T>& net, const Block<T>& block,
   return output_loss(space, net, block, 1.0, first, false);
 }
 
+template <class T>
+double output_deltas(Workspace<T>& space, const Net<T>& net, const Block<T>& block, double scale,
+                     std::size_t first) {
+  return output_loss(space, net, block, scale, first, true);
+}
+
 namespace {
 
-// The gradients of a layer's parameters from its inputs x and deltas. Threads share the inputs, in multiples
-// of a line of the cache, so that none writes where another does.
+// What a layer was given.
 template <class T>
-void layer_gradients(Net<T>& net, const Layer& layer, Plane<const T> x, Plane<T> delta, std::size_t rows,
-                     bool accumulate, std::size_t threads, Interrupt& interrupt) {
-  constexpr std::size_t inputs = 2 * kRows;
-  split_long(threads, net.operations(layer, rows), layer.fan_in, inputs, interrupt, [&](Range range) {
-    T* bias = range.first == 0 ? net.bias_gradients(layer) : nullptr;
-    kernels<T>().backward_weights(net.weight_gradients(layer) + range.first * layer.fan_out, bias,
-                                  x.data + range.first, x.stride, delta.data, delta.stride, rows, range.count,
-                                  layer.fan_out, accumulate);
-  });
+Plane<const T> inputs_of(const Workspace<T>& space, const Block<T>& block, std::size_t layer,
+                         std::size_t first) {
+  if (layer == 0) return {block.x, block.x_stride};
+  const Plane<T> below = space.activations(layer - 1).from_row(first);
+  return {below.data, below.stride};
+}
+
+// Calls work(range, bias) for ranges of a layer's inputs, shared among threads in multiples of a line of the
+// cache, so that none writes where another does; the first of them takes the biases with it.
+template <class Work>
+void split_inputs(std::size_t threads, double operations, std::size_t fan_in, Interrupt& interrupt,
+                  Work work) {
+  split_long(threads, operations, fan_in, 2 * kRows, interrupt,
+             [&](Range range) { work(range, range.first == 0); });
 }
 
 // The deltas of the layer below, of which the activations or the slopes were kept.
@@ -206,24 +219,71 @@ void layer_backward(Workspace<T>& space, const Net<T>& net, std::size_t l, std::
 }  // namespace
 
 template <class T>
-double backward(Workspace<T>& space, Net<T>& net, const Block<T>& block, double scale, bool accumulate,
-                std::size_t first, Interrupt& interrupt) {
-  const double total = output_loss(space, net, block, scale, first, true);
+void backward_deltas(Workspace<T>& space, const Net<T>& net, std::size_t rows, std::size_t first,
+                     Interrupt& interrupt) {
+  for (std::size_t l = net.layers().size(); l-- > 1;) layer_backward(space, net, l, rows, first, interrupt);
+}
+
+template <class T>
+void gradients(const Workspace<T>& space, Net<T>& net, const Block<T>& block, bool accumulate,
+               std::size_t first, Interrupt& interrupt) {
   for (std::size_t l = net.layers().size(); l-- > 0;) {
     const Layer& layer = net.layers()[l];
     const Plane<T> delta = space.deltas(l).from_row(first);
-    const Plane<T> below = l == 0 ? Plane<T>{} : space.activations(l - 1).from_row(first);
-    const Plane<const T> x =
-        l == 0 ? Plane<const T>{block.x, block.x_stride} : Plane<const T>{below.data, below.stride};
-    layer_gradients(net, layer, x, delta, block.rows, accumulate, space.threads(), interrupt);
-    if (l > 0) layer_backward(space, net, l, block.rows, first, interrupt);
+    const Plane<const T> x = inputs_of(space, block, l, first);
+    split_inputs(space.threads(), net.operations(layer, block.rows), layer.fan_in, interrupt,
+                 [&](Range range, bool biases) {
+                   kernels<T>().backward_weights(net.weight_gradients(layer) + range.first * layer.fan_out,
+                                                 biases ? net.bias_gradients(layer) : nullptr,
+                                                 x.data + range.first, x.stride, delta.data, delta.stride,
+                                                 block.rows, range.count, layer.fan_out, accumulate);
+                 });
   }
+}
+
+template <class T>
+double backward(Workspace<T>& space, Net<T>& net, const Block<T>& block, double scale, bool accumulate,
+                std::size_t first, Interrupt& interrupt) {
+  const double total = output_deltas(space, net, block, scale, first);
+  backward_deltas(space, net, block.rows, first, interrupt);
+  gradients(space, net, block, accumulate, first, interrupt);
   return total;
 }
 
 template <class T>
-void backward_deltas(Workspace<T>& space, const Net<T>& net, std::size_t rows, Interrupt& interrupt) {
-  for (std::size_t l = net.layers().size(); l-- > 1;) layer_backward(space, net, l, rows, 0, interrupt);
+bool gradients_are_bounded(const Workspace<T>& space, const Net<T>& net, const Block<T>& block) {
+  // |sum_i x_i delta_i| <= sum_i |x_i| sum_i |delta_i|
+  const T most = std::sqrt(std::numeric_limits<T>::max()) / 16;
+  for (std::size_t l = 0; l < net.layers().size(); ++l) {
+    const Layer& layer = net.layers()[l];
+    const Plane<const T> x = inputs_of(space, block, l, 0);
+    const Plane<T> delta = space.deltas(l);
+    const T deltas = kernels<T>().magnitude(delta.data, delta.stride, block.rows, layer.fan_out);
+    const T inputs = kernels<T>().magnitude(x.data, x.stride, block.rows, layer.fan_in);
+    if (!(deltas < most && inputs < most && inputs * deltas < most)) return false;
+  }
+  return true;
+}
+
+template <class T>
+bool descend(const Workspace<T>& space, const Net<T>& net, const Block<T>& block, std::size_t l,
+             const LayerUpdate<T>& update) {
+  const Layer& layer = net.layers()[l];
+  const Plane<T> delta = space.deltas(l);
+  const Plane<const T> x = inputs_of(space, block, l, 0);
+  std::atomic<bool> moved = true;
+  Interrupt never;  // between the layers' updates there are no parameters to be left with
+  split_inputs(space.threads(), net.operations(layer, block.rows), layer.fan_in, never,
+               [&](Range range, bool biases) {
+                 LayerUpdate<T> part = update;
+                 part.weights += range.first * layer.fan_out;
+                 if (part.of_weights.state != nullptr) part.of_weights.state += range.first * layer.fan_out;
+                 if (!biases) part.biases = nullptr;
+                 if (!kernels<T>().descend(part, x.data + range.first, x.stride, delta.data, delta.stride,
+                                           block.rows, range.count, layer.fan_out))
+                   moved.store(false, std::memory_order_relaxed);
+               });
+  return moved;
 }
 
 namespace {
@@ -274,8 +334,13 @@ void predict(T* y, std::ptrdiff_t y_stride, const Net<T>& net, const Rows& x, st
   template void preactivations(Workspace<T>&, const Workspace<T>&, const Net<T>&, const Block<T>&,          \
                                std::size_t);                                                                \
   template double loss(const Workspace<T>&, const Net<T>&, const Block<T>&, std::size_t);                   \
+  template double output_deltas(Workspace<T>&, const Net<T>&, const Block<T>&, double, std::size_t);        \
+  template void backward_deltas(Workspace<T>&, const Net<T>&, std::size_t, std::size_t, Interrupt&);        \
+  template void gradients(const Workspace<T>&, Net<T>&, const Block<T>&, bool, std::size_t, Interrupt&);    \
   template double backward(Workspace<T>&, Net<T>&, const Block<T>&, double, bool, std::size_t, Interrupt&); \
-  template void backward_deltas(Workspace<T>&, const Net<T>&, std::size_t, Interrupt&);                     \
+  template bool gradients_are_bounded(const Workspace<T>&, const Net<T>&, const Block<T>&);                 \
+  template bool descend(const Workspace<T>&, const Net<T>&, const Block<T>&, std::size_t,                   \
+                        const LayerUpdate<T>&);                                                             \
   template void predict(T*, std::ptrdiff_t, const Net<T>&, const Rows&, std::size_t);
 CHAINRULE_INSTANTIATE(float)
 CHAINRULE_INSTANTIATE(double)

@@ -75,15 +75,35 @@ void preactivations(Workspace<T>& into, const Workspace<T>& space, const Net<T>&
 template <class T>
 double loss(const Workspace<T>& space, const Net<T>& net, const Block<T>& block, std::size_t first = 0);
 
-// The same sum; fills the deltas and the net's gradients, those of scale * weight_i * loss_i, or adds to
-// them. Throws Interrupted.
+// The same sum; fills the output's deltas, those of scale * weight_i * loss_i.
+template <class T>
+double output_deltas(Workspace<T>& space, const Net<T>& net, const Block<T>& block, double scale,
+                     std::size_t first = 0);
+
+// Fills the deltas of all other layers from the output's. Throws Interrupted.
+template <class T>
+void backward_deltas(Workspace<T>& space, const Net<T>& net, std::size_t rows, std::size_t first,
+                     Interrupt& interrupt);
+
+// Fills the net's gradients from the deltas, or adds to them. Throws Interrupted.
+template <class T>
+void gradients(const Workspace<T>& space, Net<T>& net, const Block<T>& block, bool accumulate,
+               std::size_t first, Interrupt& interrupt);
+
+// All three; returns the loss.
 template <class T>
 double backward(Workspace<T>& space, Net<T>& net, const Block<T>& block, double scale, bool accumulate,
                 std::size_t first, Interrupt& interrupt);
 
-// The deltas of all layers but the output's, which are there. Throws Interrupted.
+// Whether the magnitudes of activations and deltas tell that all gradients are finite, and their squares.
 template <class T>
-void backward_deltas(Workspace<T>& space, const Net<T>& net, std::size_t rows, Interrupt& interrupt);
+bool gradients_are_bounded(const Workspace<T>& space, const Net<T>& net, const Block<T>& block);
+
+// Moves a layer's parameters by their gradients, which are bounded and not stored. Returns whether all stayed
+// finite.
+template <class T>
+bool descend(const Workspace<T>& space, const Net<T>& net, const Block<T>& block, std::size_t layer,
+             const LayerUpdate<T>& update);
 
 // Writes net(x) to y (rows, outputs); keeps nothing.
 template <class T>

@@ -55,22 +55,54 @@ double Stepper<T>::gradient(const Block<T>& block, double scale, bool accumulate
   return backward(space_, net_, block, scale, accumulate, 0, interrupt_);
 }
 
+// Whether parameters are best moved piece by piece, as soon as their gradients are complete: where they and
+// what belongs to them do not stay in the second-level cache, the gradients need not go through memory.
+template <class T>
+bool Stepper<T>::streams_updates(const Batch& batch, const Regularization& settings) const {
+  constexpr std::size_t cached = std::size_t{1} << 18;
+  // Updates are not interrupted: they must not take longer than a user who pressed Ctrl-C waits.
+  constexpr double most_operations = 4e9;
+  return !tiny_ && batch.count <= kChunkRows && !settings.changes_gradients() &&
+         net_.parameters().size() * sizeof(T) > cached &&
+         net_.forward_operations(batch.count) < most_operations;
+}
+
+// The losses and deltas of a batch of one chunk.
+template <class T>
+LossSum Stepper<T>::deltas(const Dataset& data, const Batch& batch, std::uint64_t step) {
+  const FlushDenormals flush;
+  LossSum sum{0, reader_.weight_sum(data, batch)};
+  block_ = with_input_noise(net_, reader_.read(data, batch), batch.count, step, noise_);
+  forward(space_, net_, block_, false, 0, interrupt_, Pass::training, step);
+  sum.loss = output_deltas(space_, net_, block_, gradient_scale(net_.reduction(), sum.weight));
+  backward_deltas(space_, net_, batch.count, 0, interrupt_);
+  return sum;
+}
+
 template <class T>
 LossSum Stepper<T>::step(const Dataset& data, const Batch& batch, OptimizerState<T>& state,
                          const Optimizer& optimizer, const Regularization& settings) {
   state.begin(optimizer);
-  const LossSum sum = gradient(data, batch, state.steps());
+  const bool streams = streams_updates(batch, settings);
+  const LossSum sum = streams ? deltas(data, batch, state.steps()) : gradient(data, batch, state.steps());
   if (!std::isfinite(sum.loss)) throw Divergence("the loss is not finite");
   const FlushDenormals flush;
   const Kernels<T>& kernel = kernels<T>();
   T *w = net_.parameters().data(), *g = net_.gradients().data();
   const std::size_t size = net_.parameters().size();
-  if (settings.changes_gradients()) {
-    // Clipping would make any number finite.
-    if (settings.clips() && !kernel.all_finite(g, size)) throw Divergence("the gradient is not finite");
-    kernel.regularize(g, w, settings, net_.weight_count(), size);
+  if (streams && gradients_are_bounded(space_, net_, block_)) {
+    state.step(net_, optimizer, [this](std::size_t l, const LayerUpdate<T>& update) {
+      return descend(space_, net_, block_, l, update);
+    });
+  } else {
+    if (streams) gradients(space_, net_, block_, false, 0, interrupt_);
+    if (settings.changes_gradients()) {
+      // Clipping would make any number finite.
+      if (settings.clips() && !kernel.all_finite(g, size)) throw Divergence("the gradient is not finite");
+      kernel.regularize(g, w, settings, net_.weight_count(), size);
+    }
+    state.step(net_, optimizer, space_.threads());
   }
-  state.step(net_, optimizer, space_.threads());
   for (std::size_t l = 0; settings.max_norm != 0 && l < net_.layers().size(); ++l) {
     const Layer& layer = net_.layers()[l];
     if (!net_.frozen(l))

@@ -45,12 +45,15 @@ class Stepper {
   }
 
  private:
+  bool streams_updates(const Batch& batch, const Regularization& settings) const;
+  LossSum deltas(const Dataset& data, const Batch& batch, std::uint64_t step);
   // Stores or adds a chunk's gradient; returns the sum of its losses.
   double gradient(const Block<T>& block, double scale, bool accumulate, std::uint64_t step);
 
   Net<T>& net_;
   Workspace<T> space_;
   BlockReader<T> reader_;
+  Block<T> block_;  // that `deltas` are of
   Buffer<T> noise_;
   std::optional<Tiny<T>> tiny_;
   Interrupt interrupt_;

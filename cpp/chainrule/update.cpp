@@ -126,9 +126,7 @@ void OptimizerState<T>::step(Net<T>& net, const Optimizer& optimizer, std::size_
   const bool finite = all_of_arena(
       threads, count, [&](Range range) { return kernel.all_finite(g + range.first, range.count); });
   if (!finite) throw Divergence("the gradient is not finite");
-  Update<T> update = prepare(net, optimizer);
-  advance(update);
-  advance_to(update);
+  const Update<T> update = advanced(net, optimizer);
   bool moved = true;
   for (const Part& part : parts_) {
     Update<T> of_part = update;
@@ -140,7 +138,45 @@ void OptimizerState<T>::step(Net<T>& net, const Optimizer& optimizer, std::size_
       return kernel.update(net.parameters().data() + first, g + first, of_range, range.count);
     });
   }
-  if (moved) return;
+  check_moved(moved);
+}
+
+template <class T>
+void OptimizerState<T>::step(Net<T>& net, const Optimizer& optimizer,
+                             const std::function<bool(std::size_t, const LayerUpdate<T>&)>& descend) {
+  const Update<T> update = advanced(net, optimizer);
+  const auto of_part = [&](std::size_t first, bool decays) {
+    Update<T> part = update;
+    if (!decays) part.optimizer.weight_decay = 0;
+    if (part.state != nullptr) part.state += first;
+    return part;
+  };
+  bool moved = true;
+  for (std::size_t l = 0; l < net.layers().size(); ++l) {
+    if (net.frozen(l)) continue;
+    const Layer& layer = net.layers()[l];
+    T* parameters = net.parameters().data();
+    LayerUpdate<T> of_layer{parameters + layer.weights, of_part(layer.weights, true), nullptr, update};
+    if (net.has_bias()) {
+      of_layer.biases = parameters + layer.biases;
+      of_layer.of_biases = of_part(layer.biases, optimizer.decay_biases);
+    }
+    moved &= descend(l, of_layer);
+  }
+  check_moved(moved);
+}
+
+template <class T>
+Update<T> OptimizerState<T>::advanced(const Net<T>& net, const Optimizer& optimizer) {
+  Update<T> step = prepare(net, optimizer);
+  advance(step);
+  advance_to(step);
+  return step;
+}
+
+template <class T>
+void OptimizerState<T>::check_moved(bool all) {
+  if (all) return;
   reset();  // its moments may be infinite, and would spoil every later step
   throw Divergence("the update overflows");
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -22,6 +23,11 @@ class OptimizerState {
   // Throws Divergence, changing nothing, if a gradient is not finite; if a parameter would overflow, it keeps
   // its last finite value, the state starts afresh and the same is thrown.
   void step(Net<T>& net, const Optimizer& optimizer, std::size_t threads = 1);
+
+  // The same, layer by layer: `descend` is called with the next step of every layer that is trained, and
+  // returns whether all its parameters stayed finite.
+  void step(Net<T>& net, const Optimizer& optimizer,
+            const std::function<bool(std::size_t, const LayerUpdate<T>&)>& descend);
 
   // The step of the rule before the next, with room for its state, and the parameters that it moves.
   Update<T> prepare(const Net<T>& net, const Optimizer& optimizer);
@@ -44,6 +50,8 @@ class OptimizerState {
   void restore(Rule rule, std::size_t slots, std::size_t parameters, std::uint64_t steps);
 
  private:
+  Update<T> advanced(const Net<T>& net, const Optimizer& optimizer);
+  void check_moved(bool all);
   double momentum_product(Optimizer optimizer);
 
   Rule rule_ = Rule::sgd;

@@ -142,5 +142,53 @@ void backward_weights(T* dw, T* dbias, const T* x, std::ptrdiff_t x_stride, cons
   multiply(product);
 }
 
+template <class T>
+bool descend(const LayerUpdate<T>& update, const T* x, std::ptrdiff_t x_stride, const T* delta,
+             std::ptrdiff_t delta_stride, std::size_t rows, std::size_t fan_in, std::size_t fan_out) {
+  return with_mover<T>(update.of_weights.optimizer, [&]<class M>(M*) {
+    M weights(update.weights, update.of_weights), biases(update.biases, update.of_biases);
+    T bias_gradient;
+    constexpr std::size_t room = 2 * kTileRows * kPanelColumns<T>;
+    alignas(64) T gradients[room];
+    if (fan_out == 1) {
+      for (std::size_t first = 0; first < fan_in; first += room) {
+        const std::size_t count = fan_in - first < room ? fan_in - first : room;
+        T* bias = first == 0 && update.biases != nullptr ? &bias_gradient : nullptr;
+        backward_weights<T>(gradients, bias, x + first, x_stride, delta, delta_stride, rows, count, 1, false);
+        weights.move(first, gradients, count);
+      }
+      if (update.biases != nullptr) biases.move(0, &bias_gradient, 1);
+      return weights.moved_all() && biases.moved_all();
+    }
+    Product<T> product{gradients, kPanelColumns<T>, x, 1, x_stride, {delta, delta_stride, false}, fan_in,
+                       rows,      fan_out};
+    product.column_sums = update.biases;
+    product.in_passing = true;
+    multiply(product, [&](std::size_t i, std::size_t j, std::size_t tall, std::size_t wide) {
+      const T* g = gradients;
+      for (const std::size_t end = i + tall; i < end; ++i, g += kPanelColumns<T>) {
+        i < fan_in ? weights.move(i * fan_out + j, g, wide) : biases.move(j, g, wide);
+        // of the next tile: its rows are on pages of their own, and its sums take longer than the memory
+        if (i + tall < fan_in) weights.prefetch((i + tall) * fan_out + j, wide);
+      }
+    });
+    return weights.moved_all() && biases.moved_all();
+  });
+}
+
+template <class T>
+T magnitude(const T* x, std::ptrdiff_t x_stride, std::size_t rows, std::size_t columns) {
+  constexpr std::size_t chains = kLanes<T> < 4 ? kLanes<T> : 4;  // one would wait for itself
+  Vec<T> sums[kLanes<T>] = {};
+  for (std::size_t i = 0; i < rows; ++i, x += x_stride) {
+    for (std::size_t j = 0, k = 0; j < columns; j += kLanes<T>, k = (k + 1) % chains)
+      sums[k] += chainrule::magnitude<T>(load_most(x + j, columns - j));
+  }
+  const Vec<T> total = sums_of_lanes<T>(sums);
+  T sum = 0;
+  for (std::size_t k = 0; k < chains; ++k) sum += total[k];
+  return sum;
+}
+
 }  // namespace
 }  // namespace chainrule

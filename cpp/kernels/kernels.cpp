@@ -9,9 +9,9 @@
 #include "kernels/draw.inl"
 #include "kernels/activation.inl"
 #include "kernels/matmul.inl"
-#include "kernels/dense.inl"
 #include "kernels/loss.inl"
 #include "kernels/update.inl"
+#include "kernels/dense.inl"
 #include "kernels/regularize.inl"
 #include "kernels/online.inl"
 #include "kernels/tiny.inl"
@@ -31,6 +31,8 @@ constexpr Kernels<T> table() {
       .activation_backward = activation_backward<T>,
       .backward_input = backward_input<T>,
       .backward_weights = backward_weights<T>,
+      .descend = descend<T>,
+      .magnitude = magnitude<T>,
       .loss = loss<T>,
       .regularize = regularize<T>,
       .limit_columns = limit_columns<T>,

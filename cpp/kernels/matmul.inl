@@ -1,5 +1,5 @@
 // The matrix product, as one loop over register tiles.
-// A tile is at most kTileRows rows by kTileVectors vectors of the product, held in registers along the whole
+// A tile is about kTileRows rows by kTileVectors vectors of the product, held in registers along the whole
 // sum: each element is one ordered chain of multiply-adds, whatever tile it falls into.
 
 namespace chainrule {
@@ -8,11 +8,15 @@ namespace {
 inline constexpr int kTileRows = 6;
 inline constexpr int kTileVectors = CHAINRULE_REGISTERS == 32 ? 4 : 2;
 
+// Tiles of half as many vectors or less have twice as many rows: a sum waits for itself, and eight at least
+// are needed to fill the time.
+constexpr int most_rows(int vectors) { return 2 * vectors <= kTileVectors ? 2 * kTileRows : kTileRows; }
+
 // Calls work(r, v) for every vector of a tile, without a loop: a loop would take the registers through
 // memory.
 template <int Rows, int Vectors, class Work>
 CHAINRULE_INLINE void for_tile(Work work) {
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int r = 0; r < Rows; ++r) {
 #pragma GCC unroll 8
     for (int v = 0; v < Vectors; ++v) work(r, v);
@@ -104,29 +108,22 @@ using Tile = void (*)(const TileProduct<T>&);
 
 template <class T, int Rows>
 Tile<T> tile_of(std::size_t vectors) {
-  if constexpr (kTileVectors == 4) {
+  if constexpr (kTileVectors == 4 && Rows <= kTileRows) {
     if (vectors == 3) return tile<T, Rows, 3>;
     if (vectors == 4) return tile<T, Rows, 4>;
   }
-  return vectors == 1 ? tile<T, Rows, 1> : tile<T, Rows, 2>;
+  if constexpr (kTileVectors == 4 || Rows <= kTileRows) {
+    if (vectors == 2) return tile<T, Rows, 2>;
+  }
+  return tile<T, Rows, 1>;
 }
 
-template <class T>
+template <class T, int Rows = most_rows(1)>
 Tile<T> tile_of(std::size_t rows, std::size_t vectors) {
-  switch (rows) {
-    case 1:
-      return tile_of<T, 1>(vectors);
-    case 2:
-      return tile_of<T, 2>(vectors);
-    case 3:
-      return tile_of<T, 3>(vectors);
-    case 4:
-      return tile_of<T, 4>(vectors);
-    case 5:
-      return tile_of<T, 5>(vectors);
-    default:
-      return tile_of<T, kTileRows>(vectors);
+  if constexpr (Rows > 1) {
+    if (rows < Rows) return tile_of<T, Rows - 1>(rows, vectors);
   }
+  return tile_of<T, Rows>(vectors);
 }
 
 // The right factor of a product: a matrix as it stands, or the transpose of one.
@@ -166,6 +163,7 @@ struct Product {
   TileEnd end = TileEnd::store;
   const T* kept = nullptr;
   std::ptrdiff_t kept_stride = 0;
+  bool in_passing = false;  // every part is put at c, for `after` to use; then b is not transposed
 };
 
 // Calls after(i, j, rows, columns) for every part of the product once it is complete, still in the
@@ -178,15 +176,15 @@ void multiply(const Product<T>& product, After after) {
   alignas(64) T packed[kPackedBytes / sizeof(T)];
   constexpr std::size_t most = kPackedBytes / (kPanelColumns<T> * sizeof(T));
   const auto& [c, c_stride, a, a_row, a_step, b, rows, depth, columns, start, column_sums, end, kept,
-               kept_stride] = product;
+               kept_stride, in_passing] = product;
   const bool large = depth * columns * sizeof(T) > 4 * 32768 && rows >= 4 * kTileRows;
   const bool over_rows = a_row == 1;
-  const std::size_t block = over_rows && large ? most : large || b.transposed ? kPanelRows<T> : depth;
+  const std::size_t block = in_passing              ? depth
+                            : over_rows && large    ? most
+                            : large || b.transposed ? kPanelRows<T>
+                                                    : depth;
   const T one = 1;
-  // Tiles of almost equal height: one of a row or two would wait for its few sums.
   const std::size_t all_rows = rows + (column_sums == nullptr ? 0 : 1);
-  const std::size_t tiles = (all_rows + kTileRows - 1) / kTileRows;
-  const std::size_t height = all_rows / tiles, higher = all_rows % tiles;
   // Blocks of the sum outermost: their rows of b are neighbours in memory, and the block of a stays in cache.
   for (std::size_t p = 0; p < depth; p += block) {
     const std::size_t deep = depth - p < block ? depth - p : block;
@@ -208,12 +206,16 @@ void multiply(const Product<T>& product, After after) {
           panel_stride = b.stride;
         }
       }
+      const auto most_tall = static_cast<std::size_t>(most_rows(static_cast<int>(vectors)));
+      const std::size_t tiles = (all_rows + most_tall - 1) / most_tall;
+      // almost equal heights: a tile of a row or two would wait for its few sums
+      const std::size_t height = all_rows / tiles, higher = all_rows % tiles;
       const Tile<T> high = tile_of<T>(height + 1, vectors), low = tile_of<T>(height, vectors);
       for (std::size_t t = 0, i = 0; t < tiles; ++t) {
         const std::size_t tall = t < higher ? height + 1 : height;
         const auto last = static_cast<std::ptrdiff_t>(tall) - 1;
         TileProduct<T> part;
-        part.c = c + static_cast<std::ptrdiff_t>(i) * c_stride + j;
+        part.c = in_passing ? c : c + static_cast<std::ptrdiff_t>(i) * c_stride + j;
         part.c_stride = c_stride;
         part.a = a + static_cast<std::ptrdiff_t>(i) * a_row + static_cast<std::ptrdiff_t>(p) * a_step;
         part.a_row = a_row, part.a_step = a_step;
@@ -221,7 +223,7 @@ void multiply(const Product<T>& product, After after) {
         part.start = resumes ? part.c : start == nullptr ? nullptr : start + j;
         part.start_row = resumes ? c_stride : 0;
         const bool sums_columns = i + tall > rows;
-        part.last_c = sums_columns ? column_sums + j : part.c + last * c_stride;
+        part.last_c = sums_columns && !in_passing ? column_sums + j : part.c + last * c_stride;
         part.last_a = sums_columns ? &one : part.a + last * a_row;
         part.last_step = sums_columns ? 0 : a_step;
         part.last_start = resumes ? part.last_c : part.start;

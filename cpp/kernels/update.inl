@@ -124,49 +124,80 @@ struct RpropRule {
   }
 };
 
-// Moves `size` parameters. One whose next value or state would not be finite keeps its value.
+// Moves parameters by one step of a rule. One whose next value or state would not be finite keeps its value.
 template <class T, class Rule>
-bool move(T* __restrict w, const T* __restrict g, const Update<T>& step, std::size_t size) {
-  const Rule rule(step);
-  IntVec<T> overflowed{};
-  for (std::size_t i = 0; i < size; i += kLanes<T>) {
-    const std::size_t left = size - i;
-    const Vec<T> before = load_most(w + i, left);
-    Vec<T> state[Rule::kSlots + 1] = {};  // one at least
-    for (std::size_t s = 0; s < Rule::kSlots; ++s) state[s] = load_most(step.slot(s) + i, left);
-    const Vec<T> next = rule.next(before, load_most(g + i, left), state);
-    IntVec<T> finite = next - next == 0;
-    for (std::size_t s = 0; s < Rule::kSlots; ++s) {
-      finite &= state[s] - state[s] == 0;
-      store_most(step.slot(s) + i, state[s], left);
+class Mover {
+ public:
+  Mover(T* parameters, const Update<T>& step) : rule_(step), step_(step), parameters_(parameters) {}
+
+  // Moves `size` of them from `first` on.
+  void move(std::size_t first, const T* __restrict g, std::size_t size) {
+    T* __restrict w = parameters_ + first;
+    for (std::size_t i = 0; i < size; i += kLanes<T>) {
+      const std::size_t left = size - i;
+      const Vec<T> before = load_most(w + i, left);
+      Vec<T> state[Rule::kSlots + 1] = {};  // one at least
+      for (std::size_t s = 0; s < Rule::kSlots; ++s) state[s] = load_most(step_.slot(s) + first + i, left);
+      const Vec<T> next = rule_.next(before, load_most(g + i, left), state);
+      IntVec<T> finite = next - next == 0;
+      for (std::size_t s = 0; s < Rule::kSlots; ++s) {
+        finite &= state[s] - state[s] == 0;
+        store_most(step_.slot(s) + first + i, state[s], left);
+      }
+      store_most(w + i, select<T>(finite, next, before), left);
+      // beyond the last parameter there is nothing to overflow, but 0 / 0 where epsilon is 0
+      overflowed_ |= left >= kLanes<T> ? ~finite : ~finite & first_lanes<T>(left);
     }
-    store_most(w + i, select<T>(finite, next, before), left);
-    // beyond the last parameter there is nothing to overflow, but 0 / 0 where epsilon is 0
-    overflowed |= left >= kLanes<T> ? ~finite : ~finite & first_lanes<T>(left);
   }
-  return !any<T>(overflowed);
+
+  // Asks for what moving `size` of them from `first` on will read.
+  CHAINRULE_INLINE void prefetch(std::size_t first, std::size_t size) const {
+    constexpr std::size_t line = kAlignment / sizeof(T);
+    for (std::size_t i = first; i < first + size; i += line) {
+      __builtin_prefetch(parameters_ + i, 1, 2);
+      for (std::size_t s = 0; s < Rule::kSlots; ++s) __builtin_prefetch(step_.slot(s) + i, 1, 2);
+    }
+  }
+
+  bool moved_all() const { return !any<T>(overflowed_); }
+
+ private:
+  Rule rule_;
+  Update<T> step_;
+  T* parameters_;
+  IntVec<T> overflowed_{};
+};
+
+// Calls work with a null pointer to the mover's type of the optimizer's rule.
+template <class T, class Work>
+CHAINRULE_INLINE bool with_mover(const Optimizer& optimizer, Work work) {
+  const bool moving = optimizer.momentum != 0;
+  switch (optimizer.rule) {
+    case Rule::sgd:
+      return moving ? work((Mover<T, Sgd<T, true>>*)nullptr) : work((Mover<T, Sgd<T, false>>*)nullptr);
+    case Rule::adam:
+    case Rule::adamw:
+      return work((Mover<T, AdamRule<T, false>>*)nullptr);
+    case Rule::nadam:
+      return work((Mover<T, AdamRule<T, true>>*)nullptr);
+    case Rule::rmsprop:
+      return moving ? work((Mover<T, RmsProp<T, true>>*)nullptr)
+                    : work((Mover<T, RmsProp<T, false>>*)nullptr);
+    case Rule::adagrad:
+      return work((Mover<T, AdagradRule<T>>*)nullptr);
+    case Rule::rprop:
+      break;
+  }
+  return work((Mover<T, RpropRule<T>>*)nullptr);
 }
 
 template <class T>
 bool update(T* w, const T* g, const Update<T>& step, std::size_t size) {
-  const bool moving = step.optimizer.momentum != 0;
-  switch (step.optimizer.rule) {
-    case Rule::sgd:
-      return moving ? move<T, Sgd<T, true>>(w, g, step, size) : move<T, Sgd<T, false>>(w, g, step, size);
-    case Rule::adam:
-    case Rule::adamw:
-      return move<T, AdamRule<T, false>>(w, g, step, size);
-    case Rule::nadam:
-      return move<T, AdamRule<T, true>>(w, g, step, size);
-    case Rule::rmsprop:
-      return moving ? move<T, RmsProp<T, true>>(w, g, step, size)
-                    : move<T, RmsProp<T, false>>(w, g, step, size);
-    case Rule::adagrad:
-      return move<T, AdagradRule<T>>(w, g, step, size);
-    case Rule::rprop:
-      break;
-  }
-  return move<T, RpropRule<T>>(w, g, step, size);
+  return with_mover<T>(step.optimizer, [&]<class M>(M*) {
+    M mover(w, step);
+    mover.move(0, g, size);
+    return mover.moved_all();
+  });
 }
 
 template <class T>

@@ -19,7 +19,7 @@ namespace chainrule {
 namespace {
 
 // Around the edges of register tiles and vectors, and primes.
-constexpr std::size_t kSizes[] = {1, 2, 5, 6, 7, 8, 13, 16, 17, 31, 33, 64, 65};
+constexpr std::size_t kSizes[] = {1, 2, 5, 6, 7, 8, 12, 13, 16, 17, 31, 33, 64, 65};
 constexpr double kMargin = -77;  // what lies beside a matrix, and must stay
 
 template <class T>
@@ -186,6 +186,77 @@ void check_backward_weights(const Kernels<T>& kernels, std::size_t rows, std::si
                            true);
   for (std::size_t k = 0; k <= fan_in; ++k) {
     for (std::size_t j = 0; j < fan_out; ++j) CHECK(without(k, j) == dw(k, j));
+  }
+}
+
+// Streamed updates do what gradients and then updates do, to the bit.
+template <class T>
+void check_descend(const Kernels<T>& kernels, const Optimizer& optimizer, std::size_t rows,
+                   std::size_t fan_in, std::size_t fan_out, bool bias) {
+  Philox random(rows, fan_in * 1000 + fan_out);
+  Matrix<T> x(random, rows, fan_in, fan_in + 1), delta(random, rows, fan_out);
+  Matrix<T> w(random, fan_in, fan_out, fan_out), b(random, 1, fan_out, fan_out);
+  Matrix<T> dw = copy_of(w), db = copy_of(b), streamed_w = copy_of(w), streamed_b = copy_of(b);
+  const std::size_t weights = padded<T>(fan_in * fan_out), biases = padded<T>(fan_out);
+  Buffer<T> state_w(2 * weights), state_b(2 * biases), streamed_state_w(2 * weights),
+      streamed_state_b(2 * biases);
+  Update<T> of_weights{optimizer, state_w.data(), weights, 3},
+      of_biases{optimizer, state_b.data(), biases, 3};
+  of_biases.optimizer.weight_decay = 0;
+  of_weights.momentum_product = of_biases.momentum_product = 0.5;
+  kernels.backward_weights(*dw, bias ? *db : nullptr, *x, x.stride, *delta, delta.stride, rows, fan_in,
+                           fan_out, false);
+  CHECK(kernels.update(*w, *dw, of_weights, fan_in * fan_out));
+  if (bias) CHECK(kernels.update(*b, *db, of_biases, fan_out));
+  of_weights.state = streamed_state_w.data();
+  of_biases.state = streamed_state_b.data();
+  CHECK(kernels.descend({*streamed_w, of_weights, bias ? *streamed_b : nullptr, of_biases}, *x, x.stride,
+                        *delta, delta.stride, rows, fan_in, fan_out));
+  for (std::size_t i = 0; i < fan_in * fan_out; ++i) CHECK((*streamed_w)[i] == (*w)[i]);
+  for (std::size_t j = 0; j < fan_out; ++j) CHECK((*streamed_b)[j] == (*b)[j]);
+  for (std::size_t i = 0; i < 2 * weights; ++i) CHECK(streamed_state_w.data()[i] == state_w.data()[i]);
+  for (std::size_t j = 0; j < 2 * biases; ++j) CHECK(streamed_state_b.data()[j] == state_b.data()[j]);
+}
+
+template <class T>
+void check_descend(const Kernels<T>& kernels) {
+  for (const Rule rule : {Rule::sgd, Rule::adamw, Rule::nadam, Rule::rmsprop, Rule::adagrad, Rule::rprop}) {
+    Optimizer optimizer{rule, 0.1};
+    optimizer.weight_decay = 0.01;
+    for (const std::size_t fan_in : {1, 7, 64, 130}) {
+      for (const std::size_t fan_out : {1, 3, 16, 65, 200}) {
+        check_descend(kernels, optimizer, 30, fan_in, fan_out, fan_in % 2 == 0);
+        optimizer.momentum = 0.9 - optimizer.momentum;
+      }
+    }
+    check_descend(kernels, optimizer, 256, 300, 200, true);
+  }
+  // An infinite gradient moves nothing, and is told.
+  for (const std::size_t fan_out : {1, 3, 65}) {
+    Philox random(1, 1);
+    Matrix<T> x(random, 4, 9), delta(random, 4, fan_out), w(random, 9, fan_out, fan_out), before = copy_of(w);
+    for (std::size_t i = 0; i < 4; ++i) x.at(i, 8) = std::numeric_limits<T>::infinity();
+    const Update<T> step{{Rule::sgd, 0.1}};
+    CHECK(!kernels.descend({*w, step, nullptr, step}, *x, x.stride, *delta, delta.stride, 4, 9, fan_out));
+    for (std::size_t j = 0; j < fan_out; ++j) {
+      CHECK(w(8, j) == before(8, j));
+      CHECK(w(7, j) != before(7, j));
+    }
+  }
+}
+
+template <class T>
+void check_magnitude(const Kernels<T>& kernels) {
+  for (const std::size_t columns : kSizes) {
+    Philox random(columns, 7);
+    Matrix<T> x(random, 5, columns, columns + 3);
+    double sum = 0;
+    for (std::size_t i = 0; i < 5; ++i) {
+      for (std::size_t j = 0; j < columns; ++j) sum += std::abs(x(i, j));
+    }
+    CHECK(test::close(kernels.magnitude(*x, x.stride, 5, columns), sum, kTolerance<T>, sum));
+    x.at(4, columns - 1) = std::numeric_limits<T>::quiet_NaN();
+    CHECK(std::isnan(kernels.magnitude(*x, x.stride, 5, columns)));
   }
 }
 
@@ -439,6 +510,8 @@ template <class T>
 void check_all(const Kernels<T>& kernels) {
   check_products(kernels);
   check_ends(kernels);
+  check_descend(kernels);
+  check_magnitude(kernels);
   check_activations(kernels);
   for (const std::size_t size : kSizes) {
     check_losses(kernels, 7, size);
