@@ -8,7 +8,7 @@ namespace {
 
 // A vector of rows: output j of all of them at `logits + j * stride`, and so on. Targets are values or, where
 // they are null, class indices as numbers. Where it is not null, delta becomes the derivatives times `scale`;
-// yhat has room for the outputs.
+// yhat has room for the softmax.
 template <class T>
 struct LossLanes {
   const T* logits;
@@ -26,7 +26,9 @@ struct LossLanes {
     if (values != nullptr) return load(values + j / rule.outputs_per_target() * stride);
     return select<T>(labels == static_cast<T>(j), broadcast(T(1)), Vec<T>{});
   }
-  Vec<T> constant(std::size_t j) const { return broadcast(static_cast<T>(rule.constants[j % rule.count])); }
+  Vec<T> constant(std::size_t j) const {
+    return rule.count == 0 ? Vec<T>{} : broadcast(static_cast<T>(rule.constants[j % rule.count]));
+  }
 };
 
 // yhat_j = exp(o_j - top) / sum; returns the log of that sum.
@@ -62,45 +64,16 @@ inline void softmax_backward_lanes(const LossLanes<T>& rows) {
   }
 }
 
-// The outputs and, where delta is wanted, in its place their slopes; for the softmax ones.
-template <class T>
-CHAINRULE_INLINE void output_lanes(Activation output, const LossLanes<T>& rows) {
-  if (output == Activation::softmax) {
-    Vec<T> top;
-    softmax_lanes(rows, top);
-    for (std::size_t j = 0; rows.delta != nullptr && j < rows.outputs; ++j)
-      store(rows.delta + j * rows.stride, broadcast(T(1)));
-    return;
-  }
-  with_activation<T>(output, [&](auto function) {
-    for (std::size_t j = 0; j < rows.outputs; ++j) {
-      Vec<T> slope;
-      store(rows.yhat + j * rows.stride, decltype(function)::value(rows.logit(j), slope));
-      if (rows.delta != nullptr) store(rows.delta + j * rows.stride, slope);
-    }
-  });
-}
-
-// A loss that is a sum over the outputs of `Formula::of(yhat, y, constant, slope)`, any output activation's.
-template <class T, class Formula>
-struct OfOutputs {
-  static CHAINRULE_INLINE Vec<T> lanes(Activation output, const LossLanes<T>& rows) {
-    output_lanes(output, rows);
-    Vec<T> loss{};
-    for (std::size_t j = 0; j < rows.outputs; ++j) {
-      Vec<T> slope;
-      loss += Formula::of(load(rows.yhat + j * rows.stride), rows.target(j),
-                          rows.rule.count == 0 ? Vec<T>{} : rows.constant(j), slope);
-      T* delta = rows.delta + j * rows.stride;
-      if (rows.delta != nullptr) store(delta, rows.scale * slope * load(delta));
-    }
-    if (rows.delta != nullptr && output == Activation::softmax) softmax_backward_lanes(rows);
-    return loss;
-  }
+// What a loss is taken from: each output, each logit, or all of a row. `of` is the loss of one output, and
+// `slope` its derivative with respect to what it is taken from.
+enum class From { output, logit, row };
+template <From Source>
+struct LossFrom {
+  static constexpr From from = Source;
 };
 
 template <class T>
-struct SquaredError : OfOutputs<T, SquaredError<T>> {
+struct SquaredError : LossFrom<From::output> {
   static Vec<T> of(Vec<T> yhat, Vec<T> y, Vec<T>, Vec<T>& slope) {
     const Vec<T> d = yhat - y;
     slope = T(2) * d;
@@ -109,7 +82,7 @@ struct SquaredError : OfOutputs<T, SquaredError<T>> {
 };
 
 template <class T>
-struct HalfSquaredError : OfOutputs<T, HalfSquaredError<T>> {
+struct HalfSquaredError : LossFrom<From::output> {
   static Vec<T> of(Vec<T> yhat, Vec<T> y, Vec<T>, Vec<T>& slope) {
     slope = yhat - y;
     return T(0.5) * slope * slope;
@@ -123,7 +96,7 @@ inline Vec<T> sign(Vec<T> x) {
 }
 
 template <class T>
-struct AbsoluteError : OfOutputs<T, AbsoluteError<T>> {
+struct AbsoluteError : LossFrom<From::output> {
   static Vec<T> of(Vec<T> yhat, Vec<T> y, Vec<T>, Vec<T>& slope) {
     slope = sign<T>(yhat - y);
     return magnitude<T>(yhat - y);
@@ -132,7 +105,7 @@ struct AbsoluteError : OfOutputs<T, AbsoluteError<T>> {
 
 // d^2 / 2 up to |d| = delta, and a line from there: Huber, 1964.
 template <class T>
-struct Huber : OfOutputs<T, Huber<T>> {
+struct Huber : LossFrom<From::output> {
   static Vec<T> of(Vec<T> yhat, Vec<T> y, Vec<T> delta, Vec<T>& slope) {
     const Vec<T> d = yhat - y, size = magnitude<T>(d), inner = smaller(delta, size);
     slope = copy_sign<T>(inner, d);
@@ -142,7 +115,7 @@ struct Huber : OfOutputs<T, Huber<T>> {
 
 // tau e where e = y - yhat is positive, else (tau - 1) e: Koenker and Bassett, 1978.
 template <class T>
-struct Quantile : OfOutputs<T, Quantile<T>> {
+struct Quantile : LossFrom<From::output> {
   static Vec<T> of(Vec<T> yhat, Vec<T> y, Vec<T> tau, Vec<T>& slope) {
     const Vec<T> e = y - yhat, factor = select<T>(e > 0, tau, tau - T(1));
     slope = select<T>((e > 0) | (e < 0), -factor, e);
@@ -152,7 +125,7 @@ struct Quantile : OfOutputs<T, Quantile<T>> {
 
 // log cosh d = |d| + log(1 + e^-2|d|) - log 2
 template <class T>
-struct LogCosh : OfOutputs<T, LogCosh<T>> {
+struct LogCosh : LossFrom<From::output> {
   static Vec<T> of(Vec<T> yhat, Vec<T> y, Vec<T>, Vec<T>& slope) {
     const Vec<T> d = yhat - y, size = magnitude<T>(d);
     slope = tanh<T>(d);
@@ -165,7 +138,7 @@ struct LogCosh : OfOutputs<T, LogCosh<T>> {
 
 // max(0, 1 - z yhat) with z = 1 for positive targets, -1 for others.
 template <class T>
-struct Hinge : OfOutputs<T, Hinge<T>> {
+struct Hinge : LossFrom<From::output> {
   static Vec<T> of(Vec<T> yhat, Vec<T> y, Vec<T>, Vec<T>& slope) {
     const Vec<T> z = select<T>(y > 0, broadcast(T(1)), broadcast(T(-1))), left = T(1) - z * yhat;
     slope = select<T>(left > 0, -z, Vec<T>{});
@@ -175,37 +148,29 @@ struct Hinge : OfOutputs<T, Hinge<T>> {
 
 // yhat - y log yhat with yhat = exp(o): exp(o) - y o.
 template <class T>
-struct Poisson {
-  static Vec<T> lanes(Activation, const LossLanes<T>& rows) {
-    Vec<T> loss{};
-    for (std::size_t j = 0; j < rows.outputs; ++j) {
-      const Vec<T> logit = rows.logit(j), y = rows.target(j), yhat = exp<T>(logit);
-      loss += yhat - y * logit;
-      if (rows.delta != nullptr) store(rows.delta + j * rows.stride, rows.scale * (yhat - y));
-    }
-    return loss;
+struct Poisson : LossFrom<From::logit> {
+  static Vec<T> of(Vec<T> logit, Vec<T> y, Vec<T>, Vec<T>& slope) {
+    const Vec<T> yhat = exp<T>(logit);
+    slope = yhat - y;
+    return yhat - y * logit;
   }
 };
 
-// -sum_j (y_j log yhat_j + (1 - y_j) log(1 - yhat_j)), yhat = sigmoid(o): sum_j softplus(o_j) - o_j y_j.
+// -(y log yhat + (1 - y) log(1 - yhat)), yhat = sigmoid(o): softplus(o) - o y.
 template <class T>
-struct LogLoss {
-  static Vec<T> lanes(Activation, const LossLanes<T>& rows) {
-    Vec<T> loss{};
-    for (std::size_t j = 0; j < rows.outputs; ++j) {
-      const Vec<T> logit = rows.logit(j), y = rows.target(j), size = magnitude<T>(logit);
-      loss += (logit + size) / 2 - logit * y + log1p_of_fraction<T>(exp<T>(-size));
-      if (rows.delta != nullptr) store(rows.delta + j * rows.stride, rows.scale * (sigmoid<T>(logit) - y));
-    }
-    return loss;
+struct LogLoss : LossFrom<From::logit> {
+  static Vec<T> of(Vec<T> logit, Vec<T> y, Vec<T>, Vec<T>& slope) {
+    const Vec<T> size = magnitude<T>(logit);
+    slope = sigmoid<T>(logit) - y;
+    return (logit + size) / 2 - logit * y + log1p_of_fraction<T>(exp<T>(-size));
   }
 };
 
 // -sum_j t_j log yhat_j, yhat = softmax(o): sum_j t_j (log sum_k exp(o_k) - o_j), where t_j takes of each y_j
 // the share `smoothing`, and gives it to all classes alike.
 template <class T>
-struct CrossEntropy {
-  static Vec<T> lanes(Activation, const LossLanes<T>& rows) {
+struct CrossEntropy : LossFrom<From::row> {
+  static Vec<T> lanes(const LossLanes<T>& rows) {
     Vec<T> top;
     const Vec<T> log_sum = softmax_lanes(rows, top);
     Vec<T> loss{}, total{};
@@ -224,17 +189,59 @@ struct CrossEntropy {
   }
 };
 
-// The loss of each row of the vector.
-template <class T>
-CHAINRULE_INLINE Vec<T> loss_lanes(Activation output, const LossLanes<T>& rows) {
-  switch (rows.rule.loss) {
+// Calls work with the loss's formula.
+template <class T, class Work>
+CHAINRULE_INLINE void with_loss(Loss loss, Work work) {
+  switch (loss) {
 #define CHAINRULE_CASE(name, formula) \
   case Loss::name:                    \
-    return formula<T>::lanes(output, rows);
+    return work(formula<T>{});
     CHAINRULE_LOSSES(CHAINRULE_CASE)
 #undef CHAINRULE_CASE
   }
-  return Vec<T>{};
+}
+
+inline From source_of(Loss loss) {
+  From from{};
+  with_loss<float>(loss, [&](auto formula) { from = decltype(formula)::from; });
+  return from;
+}
+
+// The loss of one output, and delta = scale dL/do. Activation and loss are chosen one after the other, with
+// all between them in registers: a step of a tiny net waits for this, and code for each pair would be large.
+template <class T>
+CHAINRULE_INLINE Vec<T> loss_of_output(Loss loss, Activation output, Vec<T> logit, Vec<T> y, Vec<T> constant,
+                                       Vec<T> scale, Vec<T>& delta) {
+  Vec<T> yhat{}, inner{}, slope{}, loss_of_it{};
+  if (source_of(loss) == From::logit) output = Activation::identity;
+  with_activation<T>(output, [&](auto function) __attribute__((always_inline)) {
+    yhat = decltype(function)::value(logit, inner);
+  });
+  with_loss<T>(loss, [&](auto formula) __attribute__((always_inline)) {
+    if constexpr (decltype(formula)::from != From::row)
+      loss_of_it = decltype(formula)::of(yhat, y, constant, slope);
+  });
+  delta = scale * slope * inner;
+  return loss_of_it;
+}
+
+// The loss of each row of the vector.
+template <class T>
+Vec<T> loss_lanes(Activation output, const LossLanes<T>& rows) {
+  const From from = source_of(rows.rule.loss);
+  if (from == From::row) return CrossEntropy<T>::lanes(rows);
+  const bool softmax = from == From::output && output == Activation::softmax;
+  Vec<T> loss{}, top;
+  if (softmax) softmax_lanes(rows, top);
+  const T* outputs = softmax ? rows.yhat : rows.logits;
+  for (std::size_t j = 0; j < rows.outputs; ++j) {
+    Vec<T> delta;
+    loss += loss_of_output<T>(rows.rule.loss, output, load(outputs + j * rows.stride), rows.target(j),
+                              rows.constant(j), rows.scale, delta);
+    if (rows.delta != nullptr) store(rows.delta + j * rows.stride, delta);
+  }
+  if (softmax && rows.delta != nullptr) softmax_backward_lanes(rows);
+  return loss;
 }
 
 // The same over rows that lie one below the other: each vector of them is transposed into lanes and back.

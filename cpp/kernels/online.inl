@@ -16,6 +16,15 @@ struct Units {
   static constexpr std::size_t kVectors = (kOnlineUnits + kLanes<T> - 1) / kLanes<T>;
   Vec<T> vector[kVectors];
 
+  static CHAINRULE_INLINE Units load(const T* from, std::size_t count) {
+    Units units;
+    for (std::size_t v = 0; v < kVectors; ++v) {
+      const std::size_t first = v * kLanes<T>;
+      units.vector[v] = first < count ? load_most(from + first, count - first) : Vec<T>{};
+    }
+    return units;
+  }
+
   const T* numbers() const { return reinterpret_cast<const T*>(vector); }
   T* numbers() { return reinterpret_cast<T*>(vector); }
 
@@ -85,6 +94,8 @@ class OnlineNet {
         }
       }
     }
+    apart_ = targets.values != nullptr && net.loss.count <= 1 && source_of(net.loss.loss) != From::row &&
+             net.layers[net.depth - 1].activation != Activation::softmax;
   }
 
   void store_parameters() const {
@@ -107,13 +118,8 @@ class OnlineNet {
     for (row_ = 0; row_ < rows; ++row_, x += x_stride) {
       const T weight = targets_.weights == nullptr ? T(1) : targets_.weights[row_];
       const T scale = net_.reduction == Reduction::sum || weight == 0 ? weight : T(1);
-      Units<T> inputs;
-      for (std::size_t v = 0; v < Units<T>::kVectors; ++v) {
-        const std::size_t first = v * kLanes<T>, fan_in = layers_[0].fan_in;
-        inputs.vector[v] = first < fan_in ? load_most(x + first, fan_in - first) : Vec<T>{};
-      }
       Vec<T> loss;
-      descend<Depth>(layers_, inputs, -lr * scale, loss);
+      descend<Depth>(layers_, Units<T>::load(x, layers_[0].fan_in), -lr * scale, loss);
       losses += weight * loss;
     }
     return losses;
@@ -154,30 +160,43 @@ class OnlineNet {
     return below;
   }
 
+  // The loss, and its derivatives with respect to the logits, times `factor`. Outputs that have nothing to do
+  // with each other stay in their lanes.
   CHAINRULE_INLINE Units<T> loss_delta(const OnlineLayer<T>& layer, const Units<T>& logits, T factor,
                                        Vec<T>& loss) {
-    Units<T> delta{};
+    const T* y = targets_.values + static_cast<std::ptrdiff_t>(row_) * targets_.stride;
+    if (!apart_) return delta_of_row(layer, logits, y, factor, loss);
+    const LossRule& rule = net_.loss;
+    const Vec<T> constant = broadcast(rule.count == 0 ? T(0) : static_cast<T>(rule.constants[0]));
+    const Units<T> target = Units<T>::load(y, layer.fan_out);
+    Units<T> delta, losses;
+    for (std::size_t v = 0; v < Units<T>::kVectors; ++v) {
+      losses.vector[v] = loss_of_output<T>(rule.loss, layer.activation, logits.vector[v], target.vector[v],
+                                           constant, broadcast(factor), delta.vector[v]);
+    }
+    loss = Vec<T>{};
+    for (std::size_t j = 0; j < layer.fan_out; ++j) loss += losses.spread(j);
+    return delta;
+  }
+
+  // The same for outputs that depend on each other or differ: each in a vector of its own, all lanes alike.
+  Units<T> delta_of_row(const OnlineLayer<T>& layer, const Units<T>& logits, const T* y, T factor,
+                        Vec<T>& loss) {
+    Vec<T> inputs[kOnlineUnits], values[kOnlineUnits], yhat[kOnlineUnits], slopes[kOnlineUnits];
     LossLanes<T> lanes{};
     lanes.scale = broadcast(factor);
-    lanes.yhat = (T*)yhat_;
+    lanes.yhat = (T*)yhat;
     lanes.stride = kLanes<T>;
     lanes.rule = net_.loss;
     if (targets_.labels != nullptr) lanes.labels = broadcast(static_cast<T>(targets_.labels[row_]));
-    const T* y = targets_.values + static_cast<std::ptrdiff_t>(row_) * targets_.stride;
-    if (layer.fan_out == 1 && targets_.values != nullptr) {  // lane 0 is where it should be
-      const Vec<T> target = broadcast(*y);
-      lanes.logits = logits.numbers(), lanes.values = (const T*)&target, lanes.delta = delta.numbers();
-      lanes.outputs = 1;
-      loss = loss_lanes(layer.activation, lanes);
-      return delta;
-    }
-    for (std::size_t j = 0; j < layer.fan_out; ++j) logits_[j] = logits.spread(j);
+    for (std::size_t j = 0; j < layer.fan_out; ++j) inputs[j] = logits.spread(j);
     const std::size_t columns = layer.fan_out / net_.loss.outputs_per_target();
-    for (std::size_t j = 0; targets_.values != nullptr && j < columns; ++j) values_[j] = broadcast(y[j]);
-    lanes.logits = (const T*)logits_, lanes.delta = (T*)slopes_, lanes.outputs = layer.fan_out;
-    lanes.values = targets_.values == nullptr ? nullptr : (const T*)values_;
+    for (std::size_t j = 0; targets_.values != nullptr && j < columns; ++j) values[j] = broadcast(y[j]);
+    lanes.logits = (const T*)inputs, lanes.delta = (T*)slopes, lanes.outputs = layer.fan_out;
+    lanes.values = targets_.values == nullptr ? nullptr : (const T*)values;
     loss = loss_lanes(layer.activation, lanes);
-    for (std::size_t j = 0; j < layer.fan_out; ++j) delta.numbers()[j] = slopes_[j][0];
+    Units<T> delta{};
+    for (std::size_t j = 0; j < layer.fan_out; ++j) delta.numbers()[j] = slopes[j][0];
     return delta;
   }
 
@@ -185,7 +204,7 @@ class OnlineNet {
   const Targets<T>& targets_;
   std::size_t row_ = 0;
   OnlineLayer<T> layers_[kOnlineLayers] = {};
-  Vec<T> logits_[kOnlineUnits], values_[kOnlineUnits], yhat_[kOnlineUnits], slopes_[kOnlineUnits];
+  bool apart_;  // each output has its own column of the targets, and the loss no need to see the others
 };
 
 // Whether one row a step can be trained on here.
