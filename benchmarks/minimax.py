@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mpmath import atanh, cos, erfc, exp, expm1, log, lu_solve, matrix, mp, mpf, nstr, pi, sqrt
+from mpmath import atanh, cos, erfc, exp, expm1, log, lu_solve, matrix, mp, mpf, nstr, pi, sqrt, tanh
 
 mp.dps = 60
 GRID = 2000
@@ -62,9 +62,9 @@ def log_tail(w: mpf) -> mpf:
     return 2 * (atanh(sqrt(w)) / sqrt(w) - 1) / w if w > mpf("1e-12") else mpf(2) / 3 + 2 * w / 5
 
 
-def tanh_tail(r: mpf) -> mpf:
-    """((e^2r - 1) / 2 - r) / r^2."""
-    return 2 * exp_tail(2 * r)
+def tanh_tail(w: mpf) -> mpf:
+    """(tanh(r) / r - 1) / r^2 for r^2 = w."""
+    return (tanh(sqrt(w)) / sqrt(w) - 1) / w if w > mpf("1e-12") else -mpf(1) / 3 + 2 * w / 15
 
 
 def scaled_erfc(t: mpf, center: int) -> mpf:
@@ -85,13 +85,13 @@ def main() -> None:
     log_end = ((sqrt(mpf(2)) - 1) / (sqrt(mpf(2)) + 1) * mpf("1.0001")) ** 2
     tiny = mpf("1e-20")
     for dtype, bits, exp_degree, log_degree, tanh_degree, erfc_arguments in (
-        ("float", 24, 5, 2, 4, (2, 10, 9)),
-        ("double", 53, 10, 6, 9, (3, 28, 23)),
+        ("float", 24, 5, 2, 2, (2, 10, 9)),
+        ("double", 53, 10, 6, 6, (3, 28, 23)),
     ):
         for name, table in (
             ("exp_tail", remez(exp_tail, lambda r: abs(r) + tiny, -ln2_half, ln2_half, exp_degree)),
             ("log_tail", remez(log_tail, lambda w: w / 2 + tiny, mpf(0), log_end, log_degree)),
-            ("tanh_tail", remez(tanh_tail, lambda r: abs(r) + tiny, -ln2_half / 2, ln2_half / 2, tanh_degree)),
+            ("tanh_tail", remez(tanh_tail, lambda w: w + tiny, mpf(0), (ln2_half * 3 / 4) ** 2, tanh_degree)),
             ("erfc_tail", scaled_erfc_fit(*erfc_arguments)),
         ):
             print(dtype, name, nstr(table[1] * 2**bits, 3), [nstr(c, 22) for c in table[0]])

@@ -22,9 +22,8 @@ struct Format<float> {
   // (e^r - 1 - r) / r^2 for |r| <= ln2 / 2
   static constexpr float exp_tail[] = {0.500000004641f,   0.166666668171f,   0.041666354664f,
                                        0.00833327304516f, 0.00139410082787f, 0.000199141727084f};
-  // ((e^2r - 1) / 2 - r) / r^2 for |r| <= ln2 / 4; tanh is 1 from tanh_most on
-  static constexpr float tanh_tail[] = {1.000000012385921f, 0.6666617196853620f, 0.3333302563093222f,
-                                        0.1338653431956771f, 0.04462863844550605f};
+  // (tanh(r) / r - 1) / r^2 as a polynomial of r^2, for |r| <= 3 ln2 / 8; tanh is 1 from tanh_most on
+  static constexpr float tanh_tail[] = {-0.3333321662899002f, 0.1332276982623534f, -0.05123477387798288f};
   static constexpr float tanh_most = 9.02f;
   // (2 atanh(s) / s - 2) / s^2 as a polynomial of s^2, for |s| <= (sqrt 2 - 1) / (sqrt 2 + 1)
   static constexpr float log_tail[] = {0.6666677644874784f, 0.3997753236936983f, 0.298719971232827f};
@@ -52,11 +51,10 @@ struct Format<double> {
       0.0083333333333216158363,     0.001388888888886684993324,    0.0001984126988615840616821,
       0.00002480158736052823855808, 0.000002755724418211150582801, 2.755724278628352085021e-7,
       2.510904481035721282453e-8,   2.092443441433906696129e-9};
-  static constexpr double tanh_tail[] = {1.000000000000001109883,     0.6666666666666674419029,
-                                         0.33333333333258901215,      0.1333333333330331668381,
-                                         0.04444444458361253726603,   0.01269841273794943451902,
-                                         0.00317459256901812409734,   0.000705465035748765655498,
-                                         0.0001414467932122567006135, 0.00002571721386625346416879};
+  static constexpr double tanh_tail[] = {-0.3333333333333242932144,   0.1333333333299070290698,
+                                         -0.05396825352881043046579,  0.02186946178738761026882,
+                                         -0.008862362999931174481048, 0.003576420728543834083081,
+                                         -0.001307714192146831559273};
   static constexpr double tanh_most = 19.07;
   static constexpr double log_tail[] = {
       0.6666666666666734509343, 0.3999999999941395966342, 0.2857142874256279876025, 0.2222219855373685858491,
@@ -119,6 +117,9 @@ CHAINRULE_INLINE Vec<T> copy_sign(Vec<T> x, Vec<T> sign) {
 // for.
 template <class T, int Count>
 CHAINRULE_INLINE Vec<T> polynomial(const T (&c)[Count], Vec<T> x) {
+  if constexpr (Count == 3) {  // in order: no longer a chain, and one operation less
+    return multiply_add(multiply_add(broadcast(c[2]), x, broadcast(c[1])), x, broadcast(c[0]));
+  }
   const Vec<T> x2 = x * x;
   Vec<T> sum = Count % 2 == 1 ? broadcast(c[Count - 1])
                               : multiply_add(broadcast(c[Count - 1]), x, broadcast(c[Count - 2]));
@@ -211,45 +212,26 @@ CHAINRULE_INLINE Vec<T> sigmoid(Vec<T> x) {
   return multiply_add(-y, lost, y);
 }
 
-#if defined(__FMA__) || defined(__aarch64__)
-// tanh x = h / (1 + h) with h = (e^2x - 1) / 2, for x >= 0, where the roundings of h, of 1 + h and of the
-// division would come to 2.5 ulp. Hence the difference from b = min(x, 1), which is but a small part of the
-// result: b + (h - b - b h) / (1 + h). It is -1 / (1 + h) from 1 on, for h - 1 is exact up to where the
-// difference is an ulp of the result; from there to tanh_most it is 0 to 2 ulp: at most 1.25 ulp off.
+// tanh x = (p - 1 + (p + 1) t) / (p + 1 + (p - 1) t) with p = 2^n and t = tanh r, x = n ln2 / 2 + r, for x >=
+// 0: at most 1.75 ulp off. The divisor is the numerator + 2 (1 - t), so that a rounding is in both, and goes
+// from the quotient near 1; as a sum of its own it makes 2.5 ulp. r is from -1/4 to 3/4 of ln2 / 2, so that n
+// is 0 up to 0.26, and the result t itself; with n to nearest it is 2.3 ulp. An estimated reciprocal with
+// Newton's steps is slower than the division.
 template <class T>
 CHAINRULE_INLINE Vec<T> tanh(Vec<T> x) {
   using F = Format<T>;
-  constexpr T round = F::round + F::bias;  // leaves the exponent of 2^n in the lowest bits
-  constexpr T half_ln2 = T(0.5) * (F::ln2_high + F::ln2_low);
-  const Vec<T> one = broadcast(T(1)), most = broadcast(F::tanh_most);
-  const Vec<T> size = smaller(most, magnitude<T>(x)), base = smaller(one, size);  // NaN passes both
-  const Vec<T> shifted = multiply_add(size, broadcast(T(2) * F::log2e), broadcast(round));
-  const Vec<T> r = multiply_add(shifted - round, broadcast(-half_ln2), size);
-  const Vec<T> power = (Vec<T>)((IntVec<T>)shifted << F::mantissa);
-  // h = 2^n (r + r^2 tail) + (2^n - 1) / 2
-  const Vec<T> start = multiply_add(power, r, multiply_add(power, broadcast(T(0.5)), broadcast(T(-0.5))));
-  const Vec<T> h = multiply_add(power * (r * r), polynomial(F::tanh_tail, r), start);
-  const Vec<T> difference = multiply_add(-base, h, h - base);
-  // Not difference / (1 + h): the division begins as soon as h is there.
-  return copy_sign<T>(multiply_add(difference, one / (one + h), base), x);
+  constexpr T round = F::round + 2 * F::bias;  // leaves 2 n + 2 bias, or that + 1, in the lowest bits
+  constexpr T quarter_ln2 = T(0.25) * (F::ln2_high + F::ln2_low);
+  const Vec<T> size = smaller(broadcast(F::tanh_most), magnitude<T>(x));  // NaN passes
+  const Vec<T> near = multiply_add(size, broadcast(T(4) * F::log2e), broadcast(round));
+  const IntVec<T> twice = (IntVec<T>)near & ~typename F::Int(1);
+  const Vec<T> r = multiply_add((Vec<T>)twice - round, broadcast(-quarter_ln2), size);
+  const Vec<T> power = (Vec<T>)(twice << (F::mantissa - 1));
+  const Vec<T> r2 = r * r, t = multiply_add(r * r2, polynomial(F::tanh_tail, r2), r);
+  const Vec<T> numerator = multiply_add(t, power + T(1), power - T(1));
+  const Vec<T> rest = multiply_add(t, broadcast(T(-2)), broadcast(T(2)));
+  return copy_sign<T>(numerator / (numerator + rest), x);
 }
-#else
-// Unfused, the above is up to 2.1 ulp off.
-// (1 - e^-2|x|) / (1 + e^-2|x|) = -m / (2 + m) with m = e^-2|x| - 1, and the sign of x. What rounding takes
-// from m and from 2 + m is put back to first order: without, the error is 2.5 ulp.
-template <class T>
-CHAINRULE_INLINE Vec<T> tanh(Vec<T> x) {
-  const Vec<T> twice = T(-2) * magnitude<T>(x);
-  Vec<T> shifted;
-  const Vec<T> q = reduced_exp<T>(twice, shifted);
-  const Vec<T> power = power_of_two<T>(shifted), below = power - T(1);
-  const Vec<T> m = multiply_add(q, power, below), sum = T(2) + m;
-  const Vec<T> lost_of_m = multiply_add(q, power, below - m), lost_of_sum = (m - (sum - T(2))) + lost_of_m;
-  const Vec<T> y = -m / sum;
-  const Vec<T> reciprocal = multiply_add(y, broadcast(T(0.5)), broadcast(T(0.5)));  // 1 / sum
-  return copy_sign<T>(multiply_add(multiply_add(-y, lost_of_sum, -lost_of_m), reciprocal, y), x);
-}
-#endif
 
 // log(2^exponent (1 + f)), with 1 + f from sqrt(1/2) to sqrt(2).
 template <class T>
