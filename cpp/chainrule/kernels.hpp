@@ -144,8 +144,6 @@ struct TinyPlanes {
   T* activations = nullptr;
   T* deltas = nullptr;
   T* slopes = nullptr;  // where the activation keeps them
-  // Whether its gradients are a matrix product; else they are sums over lanes, parameter by parameter.
-  bool wide = false;
 };
 
 // The gradient of a parameter is the sum of the products of these two rows.
@@ -172,14 +170,17 @@ struct TinyNet {
   T* inputs = nullptr;
   const TinyPlanes<T>* planes = nullptr;    // of each layer
   const TinyFactors<T>* factors = nullptr;  // of each parameter
-  const Part* narrow = nullptr;             // the parameters of layers that are not wide
-  std::size_t narrow_count = 0;
-  T* transposed = nullptr;      // room for the deltas of a wide layer, a row of the minibatch a row
-  const Part* parts = nullptr;  // that are trained
+  const Part* parts = nullptr;              // that are trained
   std::size_t part_count = 0;
   T* yhat = nullptr;  // of the outputs, as are the targets
   T* targets = nullptr;
 };
+
+template <class T>
+static constexpr std::size_t panel_room(std::size_t columns) {
+  constexpr std::size_t widest = 4 * kAlignment / sizeof(T);  // of the instruction sets' panels
+  return (columns + widest - 1) / widest * widest;
+}
 
 template <class T>
 static constexpr std::size_t loss_scratch(std::size_t outputs) {
@@ -232,10 +233,15 @@ struct Kernels {
                            std::ptrdiff_t delta_stride, std::size_t rows, std::size_t fan_in,
                            std::size_t fan_out, bool accumulate);
 
-  // Moves the parameters by their gradients, those of backward_weights, which are finite and stored nowhere.
-  // Returns what `update` would.
-  bool (*descend)(const LayerUpdate<T>& update, const T* x, std::ptrdiff_t x_stride, const T* delta,
-                  std::ptrdiff_t delta_stride, std::size_t rows, std::size_t fan_in, std::size_t fan_out);
+  // delta (rows, columns) in the order in which `descend` reads it; takes panel_room<T>(columns) numbers a
+  // row.
+  void (*pack_panels)(T* panels, const T* delta, std::ptrdiff_t delta_stride, std::size_t rows,
+                      std::size_t columns);
+
+  // Moves the parameters of a layer of several outputs by their gradients, those of backward_weights, which
+  // are finite and stored nowhere. Returns what `update` would.
+  bool (*descend)(const LayerUpdate<T>& update, const T* x, std::ptrdiff_t x_stride, const T* panels,
+                  std::size_t rows, std::size_t fan_in, std::size_t fan_out);
 
   // The sum of the magnitudes of x (rows, columns); NaN where there is one.
   T (*magnitude)(const T* x, std::ptrdiff_t x_stride, std::size_t rows, std::size_t columns);

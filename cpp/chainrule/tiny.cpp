@@ -8,12 +8,6 @@
 namespace chainrule {
 namespace {
 
-// Whether a layer's units fill at least half a line of lanes.
-template <class T>
-bool is_wide(const Layer& layer) {
-  return layer.fan_out >= kAlignment / sizeof(T) / 2;
-}
-
 template <class T>
 void copy(Buffer<T>& to, const Buffer<T>& from) {
   to.reserve(from.size());
@@ -38,12 +32,8 @@ Tiny<T>::Tiny(Net<T>& net, std::size_t rows) : net_(net) {
   const auto& layers = net.layers();
   const std::size_t stride = padded<T>(rows);
   std::size_t units = net.features() + 2 * net.outputs() + 1;  // inputs, yhat and targets, ones
-  std::size_t widest = 0;
-  for (const Layer& layer : layers) {
-    units += (keeps_slopes(layer) ? 3 : 2) * layer.fan_out;
-    if (is_wide<T>(layer)) widest = std::max(widest, padded<T>(layer.fan_out));
-  }
-  arena_ = Buffer<T>((units + widest) * stride);
+  for (const Layer& layer : layers) units += (keeps_slopes(layer) ? 3 : 2) * layer.fan_out;
+  arena_ = Buffer<T>(units * stride);
   T* next = arena_.data();
   const auto take = [&next, stride](std::size_t count) {
     T* plane = next;
@@ -68,9 +58,8 @@ Tiny<T>::Tiny(Net<T>& net, std::size_t rows) : net_(net) {
   std::fill_n(ones, stride, T(1));
   for (const Layer& layer : layers) {
     T *a = take(layer.fan_out), *delta = take(layer.fan_out);
-    planes_.push_back({a, delta, keeps_slopes(layer) ? take(layer.fan_out) : nullptr, is_wide<T>(layer)});
+    planes_.push_back({a, delta, keeps_slopes(layer) ? take(layer.fan_out) : nullptr});
   }
-  view_.transposed = take(widest);
   view_.planes = planes_.data();
 
   // In the arena's order: the weights of every layer, then the biases, which are weights of an input of ones.
@@ -87,26 +76,6 @@ Tiny<T>::Tiny(Net<T>& net, std::size_t rows) : net_(net) {
       factors_.push_back({ones, planes_[l].deltas + j * stride});
   }
   view_.factors = factors_.data();
-  list_narrow();
-}
-
-template <class T>
-void Tiny<T>::list_narrow() {
-  const auto add = [this](std::size_t first, std::size_t count) {
-    if (!narrow_.empty() && narrow_.back().first + narrow_.back().count == first) {
-      narrow_.back().count += count;
-    } else {
-      narrow_.push_back({first, count, false});
-    }
-  };
-  for (const Layer& layer : net_.layers()) {
-    if (!is_wide<T>(layer)) add(layer.weights, layer.fan_in * layer.fan_out);
-  }
-  for (const Layer& layer : net_.layers()) {
-    if (net_.has_bias() && !is_wide<T>(layer)) add(layer.biases, layer.fan_out);
-  }
-  view_.narrow = narrow_.data();
-  view_.narrow_count = narrow_.size();
 }
 
 template <class T>

@@ -30,14 +30,11 @@ class Tiny {
              const Optimizer& optimizer, const Regularization& settings, double& loss);
 
  private:
-  void list_narrow();
-
   Net<T>& net_;
   TinyNet<T> view_;
   Buffer<T> arena_;
   std::vector<TinyPlanes<T>> planes_;
   std::vector<TinyFactors<T>> factors_;
-  std::vector<Part> narrow_;
   Buffer<T> parameters_before_;
   Buffer<T> state_before_;
 };

@@ -59,7 +59,7 @@ double Stepper<T>::gradient(const Block<T>& block, double scale, bool accumulate
 // what belongs to them do not stay in the second-level cache, the gradients need not go through memory.
 template <class T>
 bool Stepper<T>::streams_updates(const Batch& batch, const Regularization& settings) const {
-  constexpr std::size_t cached = std::size_t{1} << 18;
+  constexpr std::size_t cached = std::size_t{1} << 20;
   // Updates are not interrupted: they must not take longer than a user who pressed Ctrl-C waits.
   constexpr double most_operations = 4e9;
   return !tiny_ && batch.count <= kChunkRows && !settings.changes_gradients() &&
@@ -92,7 +92,7 @@ LossSum Stepper<T>::step(const Dataset& data, const Batch& batch, OptimizerState
   const std::size_t size = net_.parameters().size();
   if (streams && gradients_are_bounded(space_, net_, block_)) {
     state.step(net_, optimizer, [this](std::size_t l, const LayerUpdate<T>& update) {
-      return descend(space_, net_, block_, l, update);
+      return descend(space_, net_, block_, l, update, panels_);
     });
   } else {
     if (streams) gradients(space_, net_, block_, false, 0, interrupt_);

@@ -53,7 +53,8 @@ class Stepper {
   Net<T>& net_;
   Workspace<T> space_;
   BlockReader<T> reader_;
-  Block<T> block_;  // that `deltas` are of
+  Block<T> block_;    // that `deltas` are of
+  Buffer<T> panels_;  // of a layer's deltas
   Buffer<T> noise_;
   std::optional<Tiny<T>> tiny_;
   Interrupt interrupt_;

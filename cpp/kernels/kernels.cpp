@@ -31,6 +31,7 @@ constexpr Kernels<T> table() {
       .activation_backward = activation_backward<T>,
       .backward_input = backward_input<T>,
       .backward_weights = backward_weights<T>,
+      .pack_panels = pack_panels<T>,
       .descend = descend<T>,
       .magnitude = magnitude<T>,
       .loss = loss<T>,

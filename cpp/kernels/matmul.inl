@@ -126,12 +126,13 @@ Tile<T> tile_of(std::size_t rows, std::size_t vectors) {
   return tile_of<T, Rows>(vectors);
 }
 
-// The right factor of a product: a matrix as it stands, or the transpose of one.
+// The right factor of a product: a matrix as it stands, the transpose of one, or panels one after the other.
+enum class Layout { rows, transposed, panels };
 template <class T>
 struct Factor {
   const T* data;
   std::ptrdiff_t stride;
-  bool transposed;
+  Layout layout;
 };
 
 // A panel of it: as many columns as a tile is wide, and as many rows as fit the first-level cache with it.
@@ -145,6 +146,18 @@ template <class T>
 void pack(T* panel, const T* b, std::ptrdiff_t b_stride, std::size_t rows) {
   for (std::size_t p = 0; p < rows; ++p, b += b_stride, panel += kPanelColumns<T>) {
     for (int v = 0; v < kTileVectors; ++v) store(panel + v * kLanes<T>, load(b + v * kLanes<T>));
+  }
+}
+
+// A matrix in panels of all its rows, in whole vectors.
+template <class T>
+void pack_panels(T* to, const T* b, std::ptrdiff_t b_stride, std::size_t rows, std::size_t columns) {
+  for (std::size_t j = 0; j < columns; j += kPanelColumns<T>) {
+    const T* from = b + j;
+    for (std::size_t p = 0; p < rows; ++p, from += b_stride, to += kPanelColumns<T>) {
+      for (std::size_t v = 0; v < kPanelColumns<T> && j + v < columns; v += kLanes<T>)
+        store(to + v, load(from + v));
+    }
   }
 }
 
@@ -163,7 +176,7 @@ struct Product {
   TileEnd end = TileEnd::store;
   const T* kept = nullptr;
   std::ptrdiff_t kept_stride = 0;
-  bool in_passing = false;  // every part is put at c, for `after` to use; then b is not transposed
+  bool in_passing = false;  // every part is put at c, for `after` to use; then b is in panels
 };
 
 // Calls after(i, j, rows, columns) for every part of the product once it is complete, still in the
@@ -179,10 +192,8 @@ void multiply(const Product<T>& product, After after) {
                kept_stride, in_passing] = product;
   const bool large = depth * columns * sizeof(T) > 4 * 32768 && rows >= 4 * kTileRows;
   const bool over_rows = a_row == 1;
-  const std::size_t block = in_passing              ? depth
-                            : over_rows && large    ? most
-                            : large || b.transposed ? kPanelRows<T>
-                                                    : depth;
+  const bool transposed = b.layout == Layout::transposed, packs = large && b.layout == Layout::rows;
+  const std::size_t block = over_rows && packs ? most : packs || transposed ? kPanelRows<T> : depth;
   const T one = 1;
   const std::size_t all_rows = rows + (column_sums == nullptr ? 0 : 1);
   // Blocks of the sum outermost: their rows of b are neighbours in memory, and the block of a stays in cache.
@@ -194,12 +205,14 @@ void multiply(const Product<T>& product, After after) {
       const std::size_t vectors = (wide + kLanes<T> - 1) / kLanes<T>;
       const T* panel = packed;
       std::ptrdiff_t panel_stride = kPanelColumns<T>;
-      if (b.transposed) {
+      if (b.layout == Layout::panels) {
+        panel = b.data + j * depth;
+      } else if (transposed) {
         transpose(packed, kPanelColumns<T>, vectors * kLanes<T>,
                   b.data + static_cast<std::ptrdiff_t>(j) * b.stride + p, b.stride, wide, deep);
       } else {
         const T* from = b.data + static_cast<std::ptrdiff_t>(p) * b.stride + j;
-        if (large && wide == kPanelColumns<T>) {
+        if (packs && wide == kPanelColumns<T>) {
           pack(packed, from, b.stride, deep);
         } else {
           panel = from;

@@ -131,32 +131,34 @@ class Mover {
   Mover(T* parameters, const Update<T>& step) : rule_(step), step_(step), parameters_(parameters) {}
 
   // Moves `size` of them from `first` on.
-  void move(std::size_t first, const T* __restrict g, std::size_t size) {
-    T* __restrict w = parameters_ + first;
-    for (std::size_t i = 0; i < size; i += kLanes<T>) {
-      const std::size_t left = size - i;
-      const Vec<T> before = load_most(w + i, left);
-      Vec<T> state[Rule::kSlots + 1] = {};  // one at least
-      for (std::size_t s = 0; s < Rule::kSlots; ++s) state[s] = load_most(step_.slot(s) + first + i, left);
-      const Vec<T> next = rule_.next(before, load_most(g + i, left), state);
-      IntVec<T> finite = next - next == 0;
-      for (std::size_t s = 0; s < Rule::kSlots; ++s) {
-        finite &= state[s] - state[s] == 0;
-        store_most(step_.slot(s) + first + i, state[s], left);
-      }
-      store_most(w + i, select<T>(finite, next, before), left);
-      // beyond the last parameter there is nothing to overflow, but 0 / 0 where epsilon is 0
-      overflowed_ |= left >= kLanes<T> ? ~finite : ~finite & first_lanes<T>(left);
-    }
-  }
+  void move(std::size_t first, const T* g, std::size_t size) { move(first, 0, g, 0, 1, size); }
 
-  // Asks for what moving `size` of them from `first` on will read.
-  CHAINRULE_INLINE void prefetch(std::size_t first, std::size_t size) const {
-    constexpr std::size_t line = kAlignment / sizeof(T);
-    for (std::size_t i = first; i < first + size; i += line) {
-      __builtin_prefetch(parameters_ + i, 1, 2);
-      for (std::size_t s = 0; s < Rule::kSlots; ++s) __builtin_prefetch(step_.slot(s) + i, 1, 2);
+  // Moves a part of a matrix of them, whose rows are `stride` apart, as are those of g.
+  void move(std::size_t first, std::size_t stride, const T* __restrict g, std::size_t g_stride,
+            std::size_t rows, std::size_t columns) {
+    const Rule rule = rule_;  // in registers
+    IntVec<T> overflowed = overflowed_;
+    T* __restrict slots[Rule::kSlots + 1];
+    for (std::size_t s = 0; s < Rule::kSlots; ++s) slots[s] = step_.slot(s) + first;
+    T* __restrict w = parameters_ + first;
+    for (std::size_t row = 0; row < rows; ++row, w += stride, g += g_stride) {
+      for (std::size_t i = 0; i < columns; i += kLanes<T>) {
+        const std::size_t left = columns - i, at = row * stride + i;
+        const Vec<T> before = load_most(w + i, left);
+        Vec<T> state[Rule::kSlots + 1] = {};  // one at least
+        for (std::size_t s = 0; s < Rule::kSlots; ++s) state[s] = load_most(slots[s] + at, left);
+        const Vec<T> next = rule.next(before, load_most(g + i, left), state);
+        IntVec<T> finite = next - next == 0;
+        for (std::size_t s = 0; s < Rule::kSlots; ++s) {
+          finite &= state[s] - state[s] == 0;
+          store_most(slots[s] + at, state[s], left);
+        }
+        store_most(w + i, select<T>(finite, next, before), left);
+        // beyond the last parameter there is nothing to overflow, but 0 / 0 where epsilon is 0
+        overflowed |= left >= kLanes<T> ? ~finite : ~finite & first_lanes<T>(left);
+      }
     }
+    overflowed_ = overflowed;
   }
 
   bool moved_all() const { return !any<T>(overflowed_); }

@@ -169,7 +169,10 @@ class Net(Trainable, Freezable):
 
     @property
     def gradients(self) -> Array:
-        """Flat writable view of all gradients that the last backward pass left, in the order of `parameters`."""
+        """Flat writable view of all gradients, in the order of `parameters`: those of the last `backward`.
+
+        `fit` uses them as it likes, and need not store them.
+        """
         return self._core.gradients
 
     @gradients.setter
