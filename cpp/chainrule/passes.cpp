@@ -267,7 +267,7 @@ bool gradients_are_bounded(const Workspace<T>& space, const Net<T>& net, const B
 
 template <class T>
 bool descend(const Workspace<T>& space, Net<T>& net, const Block<T>& block, std::size_t l,
-             const LayerUpdate<T>& update, Buffer<T>& panels) {
+             const LayerUpdate<T>& update, T* panels) {
   const Layer& layer = net.layers()[l];
   const Kernels<T>& kernel = kernels<T>();
   const Plane<T> delta = space.deltas(l);
@@ -279,8 +279,7 @@ bool descend(const Workspace<T>& space, Net<T>& net, const Block<T>& block, std:
     const bool moved = kernel.update(update.weights, g, update.of_weights, layer.fan_in);
     return (bias == nullptr || kernel.update(update.biases, bias, update.of_biases, 1)) && moved;
   }
-  panels.reserve(block.rows * panel_room<T>(layer.fan_out));
-  kernel.pack_panels(panels.data(), delta.data, delta.stride, block.rows, layer.fan_out);
+  kernel.pack_panels(panels, delta.data, delta.stride, block.rows, layer.fan_out);
   std::atomic<bool> moved = true;
   Interrupt never;  // between the layers' updates there are no parameters to be left with
   split_inputs(space.threads(), net.operations(layer, block.rows), layer.fan_in, never,
@@ -289,8 +288,8 @@ bool descend(const Workspace<T>& space, Net<T>& net, const Block<T>& block, std:
                  part.weights += range.first * layer.fan_out;
                  if (part.of_weights.state != nullptr) part.of_weights.state += range.first * layer.fan_out;
                  if (!biases) part.biases = nullptr;
-                 if (!kernel.descend(part, x.data + range.first, x.stride, panels.data(), block.rows,
-                                     range.count, layer.fan_out))
+                 if (!kernel.descend(part, x.data + range.first, x.stride, panels, block.rows, range.count,
+                                     layer.fan_out))
                    moved.store(false, std::memory_order_relaxed);
                });
   return moved;
@@ -350,7 +349,7 @@ void predict(T* y, std::ptrdiff_t y_stride, const Net<T>& net, const Rows& x, st
   template double backward(Workspace<T>&, Net<T>&, const Block<T>&, double, bool, std::size_t, Interrupt&); \
   template bool gradients_are_bounded(const Workspace<T>&, const Net<T>&, const Block<T>&);                 \
   template bool descend(const Workspace<T>&, Net<T>&, const Block<T>&, std::size_t, const LayerUpdate<T>&,  \
-                        Buffer<T>&);                                                                        \
+                        T*);                                                                                \
   template void predict(T*, std::ptrdiff_t, const Net<T>&, const Rows&, std::size_t);
 CHAINRULE_INSTANTIATE(float)
 CHAINRULE_INSTANTIATE(double)

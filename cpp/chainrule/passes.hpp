@@ -100,10 +100,10 @@ template <class T>
 bool gradients_are_bounded(const Workspace<T>& space, const Net<T>& net, const Block<T>& block);
 
 // Moves a layer's parameters by their gradients, which are bounded and not stored. Returns whether all stayed
-// finite. The buffer is for its use.
+// finite. There is room for panel_room<T>(fan_out) numbers a row in `panels`.
 template <class T>
 bool descend(const Workspace<T>& space, Net<T>& net, const Block<T>& block, std::size_t layer,
-             const LayerUpdate<T>& update, Buffer<T>& panels);
+             const LayerUpdate<T>& update, T* panels);
 
 // Writes net(x) to y (rows, outputs); keeps nothing.
 template <class T>

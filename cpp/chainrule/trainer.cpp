@@ -91,8 +91,11 @@ LossSum Stepper<T>::step(const Dataset& data, const Batch& batch, OptimizerState
   T *w = net_.parameters().data(), *g = net_.gradients().data();
   const std::size_t size = net_.parameters().size();
   if (streams && gradients_are_bounded(space_, net_, block_)) {
+    std::size_t widest = 0;
+    for (const Layer& layer : net_.layers()) widest = std::max(widest, layer.fan_out);
+    panels_.reserve(batch.count * panel_room<T>(widest));
     state.step(net_, optimizer, [this](std::size_t l, const LayerUpdate<T>& update) {
-      return descend(space_, net_, block_, l, update, panels_);
+      return descend(space_, net_, block_, l, update, panels_.data());
     });
   } else {
     if (streams) gradients(space_, net_, block_, false, 0, interrupt_);

@@ -1,5 +1,6 @@
 // What a fit allocates: all of it in the first epoch, and as much for any number of rows and epochs but for
 // the losses that it hands back.
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <new>
@@ -99,7 +100,12 @@ void test_total(const Case& c, std::size_t rows) {
   constexpr std::size_t fixed = std::size_t{1} << 16;
   const Net<T> net(c.net);
   std::size_t columns = net.features() + 3 * net.outputs();  // inputs; targets, weights and logits
-  for (const Layer& layer : net.layers()) columns += 2 * row_stride<T>(layer.fan_out);
+  std::size_t widest = 0;
+  for (const Layer& layer : net.layers()) {
+    columns += 2 * row_stride<T>(layer.fan_out);
+    widest = std::max(widest, layer.fan_out);
+  }
+  columns += panel_room<T>(widest);  // where updates are streamed
   const std::size_t arenas = kMoments + (c.patience ? 1 : 0);
   const std::size_t parameters = arenas * net.parameters().size() * sizeof(T);
   const std::size_t total = fit<T>(c, rows, 1).bytes;
@@ -132,6 +138,9 @@ int main() {
       }
     }
   }
+  const NetConfig streamed{{20, 600, 500, 3}, {Activation::tanh, Activation::tanh, Activation::identity}};
+  test_case<float>({streamed, 32, true, true});
+  test_case<double>({streamed, 256, true, false});
   test_growth<float>({tiny, 32, true, false}, Permutation::kListed + 1);  // no list
   return test::failures();
 }
