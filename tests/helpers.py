@@ -65,7 +65,7 @@ def relative_error(actual, expected):
     return np.linalg.norm((actual - expected).ravel()) / (scale if scale > 0 else 1.0)
 
 
-def run_python(script, *arguments, emulator=(), timeout=60, check=True, **environment):
+def run_python(script, *arguments, emulator=(), timeout=300, check=True, **environment):
     """Run a script in a fresh interpreter that can import the test files; return the finished process."""
     finished = subprocess.run(
         [*emulator, sys.executable, "-c", script, *map(str, arguments)],
