@@ -36,6 +36,12 @@ def lint(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def docs(session: nox.Session) -> None:
+    """Build the site, warnings being errors."""
+    session.run("sphinx-build", "--fail-on-warning", "--keep-going", "docs", "build/docs")
+
+
+@nox.session(venv_backend="none")
 def cpp(session: nox.Session) -> None:
     """Build the core and its tests without Python, and run them."""
     build(session, "build/cpp")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -57,7 +58,7 @@ def test_help_of_every_command_has_examples(capsys, command):
         (["train", "data.csv", "--target", "y", "--dataset", "penguins"], "exclude each other"),
         (["train", "--plot", "loss.txt"], "--plot must end in .png, .pdf, .svg"),
         (["train", "--output", "a.png", "--plot", "a.png"], "name the same file"),
-        (["predict", "model"], "required: DATA.csv"),
+        (["predict", "model"], "required: DATA"),
         (["derive"], "give SIZES, such as 3-4-1, or --preset NAME"),
         (["derive", "3"], "needs at least inputs and outputs"),
         (["derive", "3-4-1", "--loss", "log_loss", "--output", "relu"], "needs output='sigmoid'"),
@@ -97,6 +98,19 @@ def test_interrupt_exits_with_130(capsys, monkeypatch):
     monkeypatch.setattr("chainrule.derivation.derive", interrupt)
     assert main(["derive", "3-4-1"]) == 130
     assert capsys.readouterr().err == "chainrule: error: interrupted\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs groups of processes")
+def test_interrupted_bench_is_one_line():
+    command = [sys.executable, "-m", "chainrule", "bench", "--seconds", "60"]
+    # Ctrl-C reaches the whole group: the command, and the process of its own that measures.
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stdout.readline().startswith("chainrule ")
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, "chainrule: error: interrupted\n")
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGPIPE"), reason="this system has no SIGPIPE to die of")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from chainrule.cli import main
@@ -97,3 +99,17 @@ def test_check_fails_on_a_wrong_gradient(capsys, monkeypatch):
     assert main(["check", "3-4-1"]) == 1
     verdicts = [line[:4] for line in capsys.readouterr().out.splitlines()[1:]]
     assert verdicts == ["FAIL", "pass", "pass", "FAIL"]
+
+
+def test_check_as_json(capsys):
+    assert main(["check", "3-4-2", "--loss", "cross_entropy", "--threads", "1", "--json"]) == 0
+    printed = capsys.readouterr()
+    result = json.loads(printed.out)
+    assert printed.err == ""
+    assert (result["sizes"], result["activations"], result["loss"]) == (
+        [3, 4, 2],
+        ["sigmoid", "softmax"],
+        "cross_entropy",
+    )
+    assert [check["passed"] for check in result["checks"]] == [True] * 4
+    assert all(0 <= check["error"] <= check["limit"] for check in result["checks"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 
 import numpy as np
 import pytest
@@ -137,8 +138,6 @@ def test_refused_models(rents, tmp_path, capsys):
     Net([2, 1]).save("strange.safetensors", metadata={"table": "{}"})
     Net([2, 1]).save("torn.safetensors", metadata={"table": "{"})
     table = TableEncoder.fit(read_table("rents.csv"), "rent", "regression").to_dict()
-    import json
-
     Net([2, 1]).save("other.safetensors", metadata={"table": json.dumps(table)})
     for model, message in {
         "absent": "No such file",
@@ -157,3 +156,35 @@ def test_refused_models(rents, tmp_path, capsys):
 def test_probabilities_of_numbers_are_refused(rents, capsys):
     assert main(["predict", rents, "rents.csv", "--probabilities"]) == 1
     assert "--probabilities needs a model of classes" in capsys.readouterr().err
+
+
+def test_json(penguins, capsys):
+    words = ["predict", penguins, str(DATASETS["penguins"].path), "--probabilities"]
+    assert main(words) == 0
+    expected = predictions(capsys.readouterr().out)
+    assert main([*words, "--json"]) == 0
+    printed = capsys.readouterr()
+    result = json.loads(printed.out)
+    assert result["predictions"] == {
+        name: [row[name] if name == "predicted_species" else float(row[name]) for row in expected]
+        for name in expected[0]
+    }
+    assert printed.err == f"score: accuracy {result['score']['accuracy']:.4f}\n"
+    assert main([*words, "--json", "--output", "predicted.json"]) == 0
+    with open("predicted.json") as file:
+        assert json.load(file) == result
+
+
+def test_json_without_the_truth_has_no_score(rents, tmp_path, capsys):
+    (tmp_path / "new.csv").write_text("city,area\nBonn,0\nUlm,1\n")
+    assert main(["predict", rents, "new.csv", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["score"] is None
+    assert len(result["predictions"]["predicted_rent"]) == 2
+
+
+def test_threads(rents, capsys):
+    assert main(["predict", rents, "rents.csv"]) == 0
+    expected = capsys.readouterr()
+    assert main(["predict", rents, "rents.csv", "--threads", "1"]) == 0
+    assert capsys.readouterr() == expected

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import chainrule.net
 
@@ -15,7 +16,7 @@ README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8"
 
 def test_examples_of_the_readme(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    first, second = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    first, second, third = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     names: dict[str, object] = {}
     exec(first, names)
     loss, prediction, truth = (float(number) for number in re.findall(r"[\d.e+-]+", capsys.readouterr().out))
@@ -27,6 +28,11 @@ def test_examples_of_the_readme(tmp_path, monkeypatch, capsys):
     assert names["history"].metrics["worst"].min() < 1
     assert names["net"].summary() in capsys.readouterr().out
     assert names["gradient"].shape == (1, 2)
+    for library in ("matplotlib", "onnx", "sklearn"):
+        pytest.importorskip(library)
+    exec(third, names)
+    assert float(capsys.readouterr().out) > 0.95
+    assert all((tmp_path / f"digits.{suffix}").stat().st_size > 0 for suffix in ("c", "onnx", "png", "safetensors"))
 
 
 def test_first_block_of_the_readme_is_the_two_commands():

@@ -48,6 +48,23 @@ class TestReading:
         read = read_table(write("a,b\n1,2\n".replace(",", delimiter)))
         assert read.cells == {"a": ["1"], "b": ["2"]}
 
+    @pytest.mark.parametrize(
+        ("header", "names"),
+        [
+            ('"size, in m";y', ("size, in m", "y")),
+            ("x, y\ta\tz", ("x, y", "a", "z")),
+            ("\n \n\na;y", ("a", "y")),
+        ],
+    )
+    def test_delimiters_are_looked_for_in_the_header_outside_quotes(self, write, header, names):
+        delimiter = "\t" if "\t" in header else ";"
+        assert read_table(write(f"{header}\n{delimiter.join('1' * len(names))}\n")).names == names
+
+    @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+    def test_line_ends(self, write, end):
+        read = read_table(write(f"a,b{end}1,x{end}{end}2,y"))
+        assert (read.cells, read.lines) == ({"a": ["1", "2"], "b": ["x", "y"]}, [2, 4])
+
     def test_byte_order_mark_is_no_part_of_the_first_name(self, write):
         assert read_table(write(b"\xef\xbb\xbfa,b\r\n1,2\r\n")).names == ("a", "b")
 
@@ -85,7 +102,7 @@ class TestColumns:
     def test_numbers(self):
         assert table(a=["1", "-2.5", "1e3", "+.5"]).numbers("a").tolist() == [1, -2.5, 1000, 0.5]
 
-    @pytest.mark.parametrize("cell", ["", "NA", "N/A", "nan", "NaN", "null", "NULL", "?"])
+    @pytest.mark.parametrize("cell", ["", "NA", "N/A", "#N/A", "<NA>", "nan", "NaN", "null", "NULL", "?"])
     def test_missing_value_names_line_and_column(self, cell):
         missing = table(a=[1, cell, 3])
         for read in (missing.text, missing.numbers, missing.is_numeric):
@@ -97,7 +114,7 @@ class TestColumns:
         with pytest.raises(ValueError, match=r"line 3, column 'a': .* is infinite"):
             table(a=[1, cell]).numbers("a")
 
-    @pytest.mark.parametrize("cell", ["abc", "1_000", "1,5", "-nan", "0x10"])
+    @pytest.mark.parametrize("cell", ["abc", "1_000", "1,5 m", "-nan", "0x10"])
     def test_text_where_a_number_is_needed(self, cell):
         assert not table(a=[1, cell]).is_numeric("a")
         with pytest.raises(ValueError, match=r"line 3, column 'a': .* is not a number"):
@@ -107,8 +124,20 @@ class TestColumns:
         with pytest.raises(ValueError, match=r"line 12, column 'a': '1,5' is not a number, while 19 other rows"):
             table(a=[*range(10), "1,5", *range(9)]).is_numeric("a")
 
+    @pytest.mark.parametrize("column", [["1,5", "2,25"], ["1", "1,5"], ["-0,5", "3"]])
+    def test_decimal_commas_are_no_categories(self, column):
+        with pytest.raises(ValueError, match=r"line \d, column 'a': '.*,.*' has a decimal comma"):
+            table(a=column).is_numeric("a")
+
+    @pytest.mark.parametrize(
+        ("given", "meant"), [("specis", "species"), ("SPECIES", "species"), ("bill length", "bill_length")]
+    )
+    def test_absent_column_that_is_nearly_there(self, given, meant):
+        with pytest.raises(ValueError, match=rf"it has .*; did you mean '{meant}'\?$"):
+            table(bill_length=[1], species=["x"]).require([given])
+
     def test_absent_columns_are_all_listed(self):
-        with pytest.raises(ValueError, match=r"has no columns 'x', 'y'; it has 'a', 'b'"):
+        with pytest.raises(ValueError, match=r"has no columns 'x', 'y'; it has 'a', 'b'$"):
             table(a=[1], b=[2]).require(["x", "a", "y"])
 
 
@@ -217,6 +246,11 @@ class TestEncoder:
         encoder = TableEncoder.fit(numbers, "y", "classification")
         assert encoder.target.labels == ("-1.5", "9", "10")
         assert encoder.encode_target(numbers).tolist() == [2, 1, 1, 2, 0]
+
+    def test_counts_to_predict_are_not_scaled(self):
+        encoder = TableEncoder.fit(self.people, "weight", "regression", scale_target=False)
+        assert encoder.encode_target(self.people).tolist() == [[50], [80], [61.5], [90]]
+        assert encoder.features == TableEncoder.fit(self.people, "weight", "regression").features
 
     @pytest.mark.parametrize(("target", "task"), [("weight", "regression"), ("sex", "classification")])
     def test_json_keeps_it_exactly(self, target, task):

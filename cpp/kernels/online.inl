@@ -30,11 +30,12 @@ struct Units {
 
   // Unit i in all lanes; in registers where it can be, for the way through memory is long.
   CHAINRULE_INLINE Vec<T> spread(std::size_t i) const {
+#ifndef __clang__  // which has no shuffle by a variable
     if constexpr (kVectors == 1) {
       return __builtin_shuffle(vector[0], IntVec<T>{} + static_cast<typename Format<T>::Int>(i));
-    } else {
-      return broadcast(numbers()[i]);
     }
+#endif
+    return broadcast(numbers()[i]);
   }
 
   // this += factor * other

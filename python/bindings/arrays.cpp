@@ -17,11 +17,12 @@ py::array as_array(const py::object& given, const std::string& name) {
     throw py::type_error(name + " is a masked array; fill or drop its masked values first");
   }
   try {
-    return py::module_::import("numpy").attr("asarray")(given);
+    return py::module_::import("chainrule.foreign_arrays").attr("as_ndarray")(given);
   } catch (py::error_already_set& error) {
     if (!error.matches(PyExc_ValueError) && !error.matches(PyExc_TypeError)) throw;
     const py::object type = error.type();
-    py::raise_from(error, type.ptr(), (name + " cannot be read as an array of numbers").c_str());
+    const std::string reason = py::str(error.value());
+    py::raise_from(error, type.ptr(), (name + " cannot be read as an array of numbers: " + reason).c_str());
     throw py::error_already_set();
   }
 }
@@ -71,7 +72,8 @@ std::optional<ScalarType> scalar_type(const py::dtype& dtype) {
 ScalarType checked_type(const py::array& array, const std::string& name) {
   const py::dtype dtype = array.dtype();
   const char order = dtype.byteorder();
-  if (order == '<' || order == '>') {
+  // Buffers may spell the machine's own order out.
+  if ((order == '<' || order == '>') && !dtype.attr("isnative").cast<bool>()) {
     throw py::type_error(name + " is byte-swapped (dtype " + std::string(py::str(dtype)) +
                          "); convert it with " + name + ".astype(" + name + ".dtype.newbyteorder('='))");
   }

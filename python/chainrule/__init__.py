@@ -15,6 +15,7 @@ from .net import Net
 
 if TYPE_CHECKING:
     from . import losses, reference, schedules
+    from .estimators import MLPClassifier, MLPRegressor
     from .gradcheck import check_gradients
     from .history import FitState, History
     from .losses import CrossEntropy, Huber, Quantile
@@ -30,6 +31,8 @@ __all__ = [
     "FitState",
     "History",
     "Huber",
+    "MLPClassifier",
+    "MLPRegressor",
     "ModelFormatError",
     "NAdam",
     "Net",
@@ -54,6 +57,8 @@ _LAZY = {
     "CrossEntropy": ".losses",
     "FitState": ".history",
     "History": ".history",
+    "MLPClassifier": ".estimators",
+    "MLPRegressor": ".estimators",
     "Huber": ".losses",
     "Quantile": ".losses",
     "Trace": ".trace",

@@ -53,7 +53,7 @@ class History:
     stopped: StopReason = "epochs"
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the loss curves with matplotlib and return the axes; needs the extra ``[cli]``."""
+        """Draw the loss curves with matplotlib and return the axes; needs the extra ``[plot]``."""
         from .plots import plot_history
 
         return plot_history(self, ax)

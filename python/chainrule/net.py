@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from . import _core
 from .config import NetConfig, read_count
+from .exchange import Exchangeable
 from .freezing import Freezable
 from .losses import Loss
 from .threads import resolve
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Net"]
 
 
-class Net(Trainable, Freezable):
+class Net(Trainable, Freezable, Exchangeable):
     """A multilayer perceptron, trained by hand-derived backpropagation in C++.
 
     Layer l computes ``H = A W + b`` and ``Z = g(H)`` from the layer before it, over rows of samples.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import signal
 import sys
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from .report import Table, as_json, describe_limits, describe_run, draw
 
 def main() -> None:
     """Measure the chosen cases, printing each as it is done."""
+    # Ctrl-C reaches the parent too, which reports it.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     plan: Plan = pickle.load(sys.stdin.buffer)
     chosen = cores()[: plan.threads]
     if hasattr(os, "sched_setaffinity"):
@@ -36,11 +39,12 @@ def main() -> None:
         measurements.append(measure(case, plan.dtype, peers, plan.threads, plan.seconds))
         print(table.row(measurements[-1]), file=out, flush=True)
     print(table.footer(), file=out)
+    document = as_json(plan, measurements, limits)
     if plan.json:
-        text = json.dumps(as_json(plan, measurements, limits), indent=2)
+        text = json.dumps(document, indent=2)
         print(text) if plan.json == Path("-") else plan.json.write_text(text + "\n")
     if plan.plot:
-        draw(plan, measurements, plan.plot)
+        draw(document, plan.plot)
 
 
 def _working(peers: tuple[str, ...]) -> list[str]:

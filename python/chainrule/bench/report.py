@@ -123,26 +123,10 @@ def _training_as_json(m: Measurement, dtype: str) -> dict[str, Any]:
     }
 
 
-def draw(plan: Plan, measurements: Sequence[Measurement], path: Path) -> None:
-    """Draw, for each case, how many times longer each peer takes, and write the picture to `path`."""
-    from matplotlib.figure import Figure
+def draw(document: dict[str, Any], path: Path) -> None:
+    """Draw what `as_json` returned and write the picture to `path`."""
+    from ..plots.bars import BenchDisplay
+    from ..plots.canvas import save_figure
 
-    peers = [peer for peer in plan.peers if any(peer in m.best for m in measurements)]
-    figure = Figure(figsize=(9, 1.2 + 0.32 * len(measurements) * (len(peers) + 1)), layout="constrained")
-    axes = figure.subplots()
-    height = 0.8 / max(1, len(peers))
-    for p, peer in enumerate(peers):
-        ratios = [(i, m.ratios(peer)[0]) for i, m in enumerate(measurements) if peer in m.best]
-        positions = [i + (p - (len(peers) - 1) / 2) * height for i, _ in ratios]
-        bars = axes.barh(positions, [ratio for _, ratio in ratios], height, label=peer)
-        axes.bar_label(bars, labels=[_short_ratio(ratio) + "x" for _, ratio in ratios], padding=3)
-    axes.axvline(1, color="black", linewidth=1)
-    timed = "prediction of one row" if plan.predict else "training step"
-    axes.set(xscale="log", xlabel=f"time of a {timed} over chainrule's (log scale; 1 = as fast)")
-    axes.set_yticks(range(len(measurements)), [m.case.name for m in measurements])
-    axes.invert_yaxis()
-    axes.margins(x=0.15)
-    if peers:
-        axes.legend(loc="lower right")
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=150)
+    display = BenchDisplay(document)
+    save_figure(display.plot(display.new_axes()).figure_, path)

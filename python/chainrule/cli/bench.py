@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 from pathlib import Path
 
 from ..bench.cases import CASES, ONE_ROW_CASES, Case, create_case, one_row
@@ -10,6 +11,7 @@ from ..bench.peers import installed, peer_names
 from ..bench.plan import Plan, cores, run_apart
 from ..config import ACTIVATIONS, DTYPES, HIDDEN_ACTIVATIONS
 from ..optimizers import OPTIMIZERS
+from ..plots.canvas import PLOT_FORMATS
 from .errors import UsageError
 from .options import LOSS_NAMES, count, layer_sizes, loss, positive
 from .outputs import check_output
@@ -48,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_case_options(parser)
     group = parser.add_argument_group("how")
     peers_help = f"whom to measure against: all that are installed, or some of {', '.join(_all_peers())}"
-    plot_help = "draw a chart (default FILE: bench.png)"
+    plot_help = "draw a chart, .png, .pdf or .svg (default FILE: bench.png)"
     group.add_argument("--peers", metavar="A,B", nargs="?", const="all", default="numpy", help=peers_help)
     group.add_argument("--dtype", choices=DTYPES, default="float32", help="(default: %(default)s)")
     group.add_argument("--threads", type=count, default=1, metavar="N", help="and cores, for all (default: 1)")
@@ -92,7 +94,17 @@ def run(args: argparse.Namespace) -> int:
     for path in (args.json, args.plot):
         if path is not None and path != Path("-"):
             check_output(path, force=args.force)
+    if args.plot is not None:
+        _check_plot(args.plot)
     return run_apart(plan)
+
+
+def _check_plot(path: Path) -> None:
+    """Refuse, before anything is measured, a chart that could not be drawn."""
+    if path.suffix.lower() not in PLOT_FORMATS:
+        raise UsageError(f"--plot must end in {', '.join(PLOT_FORMATS)}; got {path}")
+    if importlib.util.find_spec("matplotlib") is None:
+        raise ImportError("--plot needs matplotlib: pip install 'chainrule[plot]'")
 
 
 def _read_cases(args: argparse.Namespace) -> list[Case]:

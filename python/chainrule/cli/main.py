@@ -21,8 +21,10 @@ __all__ = ["main"]
 COMMANDS = {
     "train": "train a network on a table of data and save it",
     "predict": "predict with a network that 'train' saved",
+    "inspect": "show what a model file holds",
     "derive": "print the update rule of a network, symbol by symbol",
     "check": "check the gradients of a network numerically",
+    "export": "write a network as an ONNX model or as a file of C",
     "bench": "measure the speed of the C++ core against NumPy and others",
 }
 
@@ -45,19 +47,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
     try:
-        return _run(argv)
-    except SystemExit as exit:  # argparse's way out of --help and of wrong usage
-        return exit.code if isinstance(exit.code, int) else FAILED
+        code = _run_to_exit(argv)
+        _flush_output()  # which may be the first to meet a full disk, or a reader that has left
+        return code
     except KeyboardInterrupt:
         return _fail("interrupted", INTERRUPTED)
     except BrokenPipeError:
-        # The reader of our output, such as `head`, has left. Python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
+        return _fail("standard output was closed before all was written")
     except (ValueError, TypeError, ArithmeticError, MemoryError, OSError, ImportError) as error:
         return _fail(_describe(error))
     except Exception as error:
         return _fail(f"unexpected {type(error).__name__}: {error}; please report this")
+
+
+def _run_to_exit(argv: Sequence[str]) -> int:
+    try:
+        return _run(argv)
+    except SystemExit as exit:  # argparse's way out of --help and of wrong usage
+        return exit.code if isinstance(exit.code, int) else FAILED
 
 
 def _run(argv: Sequence[str]) -> int:
@@ -92,9 +99,7 @@ def _run(argv: Sequence[str]) -> int:
         parser.print_help(sys.stderr)
         return WRONG_USAGE
     try:
-        code = cast(int, args.run(args))
-        sys.stdout.flush()
-        return code
+        return cast(int, args.run(args))
     except UsageError as error:
         args.error(str(error))
         raise AssertionError("argparse's error() exits") from None
@@ -105,11 +110,21 @@ def _load(name: str) -> Command:
 
 
 def _describe(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
     return " ".join(str(error).split()) or type(error).__name__
 
 
 def _fail(message: str, code: int = FAILED) -> int:
     print(f"chainrule: error: {message}", file=sys.stderr)
+    try:
+        _flush_output()
+    except OSError:
+        # Python would try again, and complain, at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code
+
+
+def _flush_output() -> None:
+    if sys.stdout is not None:  # as it is where the shell closed it
+        sys.stdout.flush()

@@ -4,10 +4,31 @@ from __future__ import annotations
 
 import argparse
 import math
+from typing import Literal, TypeAlias
 
+from ..config import HIDDEN_ACTIVATIONS
 from ..losses import LOSSES, Loss, read_loss
 
-__all__ = ["LOSS_NAMES", "count", "fraction", "hidden_sizes", "layer_sizes", "loss", "non_negative", "positive", "seed"]
+__all__ = [
+    "LOSS_NAMES",
+    "ClassWeight",
+    "activations",
+    "batch_size",
+    "class_weight",
+    "count",
+    "fraction",
+    "fractions",
+    "hidden_sizes",
+    "layer_sizes",
+    "loss",
+    "non_negative",
+    "patience",
+    "positive",
+    "seed",
+]
+
+#: Weights of classes by their labels.
+ClassWeight: TypeAlias = Literal["balanced"] | dict[str, float]
 
 #: For help: the names, and how constants are written.
 LOSS_NAMES = f"{', '.join(LOSSES)}; with constants, 'huber(0.5)'"
@@ -45,6 +66,40 @@ def fraction(word: str) -> float:
     if not 0 <= number < 1:
         raise argparse.ArgumentTypeError(f"must be at least 0 and below 1, got {word}")
     return number
+
+
+def fractions(word: str) -> tuple[float, ...]:
+    """Read numbers in [0, 1), such as ``0.2`` or ``0.2,0.1``."""
+    return tuple(map(fraction, word.split(",")))
+
+
+def batch_size(word: str) -> int | None:
+    """Read a whole number of at least 1, or ``all``, which is None."""
+    return None if word == "all" else count(word)
+
+
+def patience(word: str) -> int | None:
+    """Read a whole number of at least 1, or ``none``."""
+    return None if word == "none" else count(word)
+
+
+def activations(word: str) -> tuple[str, ...]:
+    """Read names of activations of hidden layers, such as ``relu`` or ``relu,tanh``."""
+    names = tuple(word.split(","))
+    for name in names:
+        if name not in HIDDEN_ACTIVATIONS:
+            raise argparse.ArgumentTypeError(f"{name!r} is no activation; choose from {', '.join(HIDDEN_ACTIVATIONS)}")
+    return names
+
+
+def class_weight(word: str) -> ClassWeight:
+    """Read ``balanced``, or weights of labels such as ``yes=10,no=1``."""
+    if word == "balanced":
+        return "balanced"
+    pairs = [pair.rpartition("=") for pair in word.split(",")]
+    if not all(label for label, _, _ in pairs):
+        raise argparse.ArgumentTypeError(f"must be balanced, or weights such as yes=10,no=1; got {word!r}")
+    return {label: non_negative(weight) for label, _, weight in pairs}
 
 
 def hidden_sizes(word: str) -> tuple[int, ...]:

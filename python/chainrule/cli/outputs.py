@@ -1,12 +1,16 @@
-"""Files that commands write: refused before any work if they exist or cannot be written."""
+"""What commands write: files, refused before any work if they exist or cannot be written, and JSON."""
 
 from __future__ import annotations
 
+import json
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-__all__ = ["check_output"]
+__all__ = ["check_output", "to_json", "writing"]
 
 
 def check_output(path: Path, *, force: bool, inputs: Sequence[Path] = ()) -> None:
@@ -32,3 +36,28 @@ def check_output(path: Path, *, force: bool, inputs: Sequence[Path] = ()) -> Non
             raise ValueError(f"{path} exists; give --force to replace it")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise ValueError(f"{path}: the folder {folder} is not writable")
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Make errors of the system name `path`, where they name nothing or a temporary file."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = os.fspath(path)
+        raise
+
+
+def to_json(result: Mapping[str, Any]) -> str:
+    """Return a result as JSON, with null for numbers that are not finite, which JSON has no words for."""
+    return json.dumps(_finite(result), indent=2, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return value

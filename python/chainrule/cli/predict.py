@@ -8,56 +8,68 @@ import json
 import sys
 from io import StringIO
 from pathlib import Path
-from typing import IO, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ModelFormatError
 from ..files import read_metadata, write_atomically
-from ..tables import Categories, Table, TableEncoder, describe_scores, read_table, score
+from ..tables import Categories, Table, TableEncoder, describe_scores, score
 from ..tables.table import listed
+from .errors import UsageError
 from .exit_codes import DONE
-from .outputs import check_output
+from .inputs import DATA_HELP, STANDARD, read_input
+from .options import count
+from .outputs import check_output, to_json, writing
 
-USAGE = "%(prog)s MODEL DATA.csv [options]"
+if TYPE_CHECKING:
+    from ..net import Net
+
+__all__ = ["DESCRIPTION", "EXAMPLES", "USAGE", "add_arguments", "read_encoder", "run"]
+
+USAGE = "%(prog)s MODEL DATA [options]"
 DESCRIPTION = """\
-Predict every row of a CSV file with a model that 'chainrule train' saved.
+Predict every row of a table with a model that 'chainrule train' saved.
 
 The model knows its columns and their encoding. Other columns are ignored; if the target column
-is there, the score is printed on standard error. The predictions are written as CSV.
+is there, the score is printed on standard error. The predictions are written as CSV, or as JSON.
 """
 EXAMPLES = """\
 examples:
   chainrule predict penguins.safetensors new.csv
-  chainrule predict penguins.safetensors new.csv --probabilities --output predicted.csv
+  chainrule predict penguins.safetensors new.parquet --probabilities --output predicted.csv
+  zcat new.csv.gz | chainrule predict penguins.safetensors - > predicted.csv
+  chainrule predict penguins.safetensors new.csv --json
 """
+#: Endings that promise another format than is written.
+OTHER_FORMATS = (".parquet", ".pq", ".npy", ".npz")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``chainrule predict``."""
-    parser.add_argument("model", type=Path, metavar="MODEL", help="model file that 'chainrule train' wrote")
-    parser.add_argument(
-        "data", type=Path, metavar="DATA.csv", help="CSV file with the columns that the model was trained on"
-    )
-    parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="file for the predictions (default: standard output)"
-    )
-    parser.add_argument("--force", action="store_true", help="replace an existing output file")
-    parser.add_argument("--probabilities", action="store_true", help="add one column per class with its probability")
+    add = parser.add_argument
+    add("model", type=Path, metavar="MODEL", help="model file that 'chainrule train' wrote")
+    add("data", type=Path, metavar="DATA", help=f"{DATA_HELP}; with the columns that the model was trained on")
+    add("--output", type=Path, metavar="FILE", help="file for the predictions (default: -, standard output)")
+    add("--force", action="store_true", help="replace an existing output file")
+    add("--probabilities", action="store_true", help="add one column per class with its probability")
+    add("--threads", type=count, metavar="N", help="threads to use (default: chosen by the size of the work)")
+    add("--json", action="store_true", help="write JSON instead of CSV, with the score in it")
 
 
 def run(args: argparse.Namespace) -> int:
     """Predict and write."""
-    if args.output is not None:
-        check_output(args.output, force=args.force, inputs=[args.model, args.data])
-    from ..net import Net
-
-    encoder = _read_encoder(args.model)
+    output = None if args.output == STANDARD else args.output
+    if output is not None:
+        if output.suffix.lower() in OTHER_FORMATS:
+            raise UsageError(f"--output {output}: predictions are written as CSV, or as JSON with --json")
+        check_output(output, force=args.force, inputs=[args.model, args.data])
+    encoder = read_encoder(args.model)
     if args.probabilities and encoder.task == "regression":
         raise ValueError(f"--probabilities needs a model of classes; {args.model} predicts numbers")
-    net = Net.load(args.model)
-    table = read_table(args.data)
+    net = _load(args.model, args.threads)
+    table = read_input(args.data)
     X = encoder.encode_features(table)
     if (X.shape[1], encoder.outputs) != (net.config.features, net.config.outputs):
         raise ModelFormatError(
@@ -65,18 +77,15 @@ def run(args: argparse.Namespace) -> int:
             f"its network has {net.config.features} and {net.config.outputs}"
         )
     outputs = net.predict(X)
-    _comment(encoder, table, outputs)
-    rows = _prediction_rows(encoder, outputs, probabilities=args.probabilities)
-    if args.output is None:
-        _write(sys.stdout, rows)
-    else:
-        text = StringIO()
-        _write(text, rows)
-        write_atomically(args.output, text.getvalue().encode())
+    scores = _comment(encoder, table, outputs)
+    columns = _prediction_columns(encoder, outputs, probabilities=args.probabilities)
+    text = to_json({"predictions": columns, "score": scores}) + "\n" if args.json else _to_csv(columns)
+    _write(output, text.encode())
     return DONE
 
 
-def _read_encoder(model: Path) -> TableEncoder:
+def read_encoder(model: Path) -> TableEncoder:
+    """Return how the columns of a table are encoded for a model; OSError or ModelFormatError if it does not say."""
     metadata = read_metadata(model)
     if "table" not in metadata:
         raise ModelFormatError(f"{model} holds no description of a table: it was not written by 'chainrule train'")
@@ -86,42 +95,79 @@ def _read_encoder(model: Path) -> TableEncoder:
         raise ModelFormatError(f"{model}: {error}") from None
 
 
-def _comment(encoder: TableEncoder, table: Table, outputs: NDArray[np.floating[Any]]) -> None:
-    """Say on standard error which columns were ignored and, where the truth is known, the score."""
+def _load(model: Path, threads: int | None) -> Net:
+    """Return the net of a model file, to predict with at most so many threads."""
+    from ..net import Net
+
+    net = Net.load(model)
+    if threads is None:
+        return net
+    config = net.config
+    hidden, output = config.activations[:-1], config.activations[-1]
+    limited = Net(
+        config.sizes,
+        hidden,
+        output,
+        config.loss,
+        bias=config.bias,
+        dtype=config.dtype,
+        init="zeros",
+        seed=0,
+        threads=threads,
+    )
+    limited.parameters = net.parameters
+    return limited
+
+
+def _comment(encoder: TableEncoder, table: Table, outputs: NDArray[np.floating[Any]]) -> dict[str, float] | None:
+    """Say on standard error which columns were ignored and, where the truth is known, the score; return that."""
     used = {column.name for column in (*encoder.features, encoder.target)}
     ignored = [name for name in table.names if name not in used]
     if ignored:
         print(f"ignored columns: {listed(ignored)}", file=sys.stderr)
     if encoder.target.name not in table.names:
-        return
+        return None
     try:
         scores = score(encoder.target, outputs, encoder.encode_target(table))
     except ValueError as error:
         print(f"no score: {error}", file=sys.stderr)
-    else:
-        print(f"score: {describe_scores(scores)}", file=sys.stderr)
+        return None
+    print(f"score: {describe_scores(scores)}", file=sys.stderr)
+    return scores
 
 
-def _prediction_rows(
+def _prediction_columns(
     encoder: TableEncoder, outputs: NDArray[np.floating[Any]], *, probabilities: bool
-) -> list[list[str]]:
-    """Header and rows of the predictions."""
+) -> dict[str, list[Any]]:
+    """Names and values of the columns of predictions."""
     target = encoder.target
-    header = [f"predicted_{target.name}"]
-    if isinstance(target, Categories):
-        columns: list[list[str]] = [target.decode(np.argmax(outputs, axis=1))]
-        if probabilities:
-            header += [f"probability_{label}" for label in target.labels]
-            columns += [_digits(column) for column in outputs.T]
-    else:
+    if not isinstance(target, Categories):
         # As many digits as the net computed with, not those of the float64 that undid the scaling.
-        columns = [_digits(target.decode(outputs)[:, 0].astype(outputs.dtype))]
-    return [header, *(list(row) for row in zip(*columns, strict=True))]
+        return {f"predicted_{target.name}": _digits(target.decode(outputs)[:, 0].astype(outputs.dtype))}
+    columns: dict[str, list[Any]] = {f"predicted_{target.name}": target.decode(np.argmax(outputs, axis=1))}
+    if probabilities:
+        named = zip(target.labels, outputs.T, strict=True)
+        columns |= {f"probability_{label}": _digits(column) for label, column in named}
+    return columns
 
 
-def _digits(values: NDArray[np.floating[Any]]) -> list[str]:
-    return [str(value) for value in values]
+def _digits(values: NDArray[np.floating[Any]]) -> list[float]:
+    return [float(str(value)) for value in values]
 
 
-def _write(file: IO[str], rows: list[list[str]]) -> None:
-    csv.writer(file, lineterminator="\n").writerows(rows)
+def _to_csv(columns: dict[str, list[Any]]) -> str:
+    text = StringIO()
+    csv.writer(text, lineterminator="\n").writerows([list(columns), *zip(*columns.values(), strict=True)])
+    return text.getvalue()
+
+
+def _write(path: Path | None, content: bytes) -> None:
+    """Write to a file, or to standard output: in UTF-8 on every system, as all tables are read."""
+    if path is None:
+        if sys.stdout is None:
+            raise ValueError("standard output is closed; give --output FILE")
+        sys.stdout.flush()
+        sys.stdout.buffer.write(content)
+        return
+    with writing(path):
+        write_atomically(path, content)

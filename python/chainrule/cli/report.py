@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
@@ -13,12 +13,11 @@ from rich.text import Text
 
 from ..config import NetConfig
 from ..history import History
-from ..tables import Categories, baseline_outputs, describe_scores, score
+from ..tables import Categories, describe_scores
 from ..tables.table import counted
+from .inputs import STANDARD
 from .problem import Problem
-
-if TYPE_CHECKING:
-    from ..net import Net
+from .results import Scores, best_epoch
 
 __all__ = ["Report"]
 
@@ -26,7 +25,9 @@ MAX_CLASSES_SHOWN = 10
 STOPPED = {
     "epochs": "all done",
     "patience": "no improvement for {patience} epochs",
+    "time": "the time limit of {time_limit:g} s",
     "callback": "interrupted",
+    "interrupted": "interrupted",
 }
 
 
@@ -39,8 +40,9 @@ class Report:
     def show_data(self, problem: Problem) -> None:
         """Say what is learned from what."""
         encoder, split, table, note = problem.encoder, problem.split, problem.table, problem.source.note
+        name = "standard input" if problem.source.path == STANDARD else problem.source.path.name
         self._show(
-            ("data", f"{problem.source.path.name}, {counted(table.rows, 'row')}" + (f" ({note})" if note else "")),
+            ("data", f"{name}, {counted(table.rows, 'row')}" + (f" ({note})" if note else "")),
             ("features", f"{counted(len(encoder.features), 'column')}, {counted(len(encoder.feature_names), 'input')}"),
             ("target", f"{problem.source.target}, {_describe_target(problem)}"),
             ("rows", f"{len(split.train)} training, {len(split.validation)} validation, {len(split.test)} test"),
@@ -53,31 +55,30 @@ class Report:
 
     def show_training(self, config: NetConfig, args: argparse.Namespace, history: History) -> None:
         """Say which network was trained, and how that went."""
-        validation = history.validation_loss
-        best = int(np.argmin(history.loss if validation is None else validation))
-        losses = _describe_losses(history.loss[best], None if validation is None else validation[best])
-        reason = STOPPED[history.stopped].format(patience=args.patience)
+        reason = STOPPED[history.stopped].format(**vars(args))
         self._show(
             ("network", f"{_describe_layers(config)}, {config.parameter_count} parameters, {config.dtype}"),
             ("training", f"{counted(history.epochs, 'epoch')} in {history.seconds:.2f} s ({reason}), seed {args.seed}"),
-            ("best epoch", f"{best + 1}, {losses}"),
         )
+        best, validation = best_epoch(history), history.validation_loss
+        if best is not None:
+            losses = _describe_losses(history.loss[best], None if validation is None else validation[best])
+            self._show(("best epoch", f"{best + 1}, {losses}"))
 
-    def show_scores(self, problem: Problem, net: Net) -> None:
+    def show_scores(self, problem: Problem, scores: Scores) -> None:
         """Print the score on the test rows, and that of predicting without the features."""
-        target, Y, split = problem.encoder.target, problem.Y, problem.split
-        if not len(split.test):
+        of_net, baseline = scores
+        if not of_net:
             self._show(("test", "no test rows"))
             return
-        scores = score(target, net.predict(problem.X[split.test]), Y[split.test])
-        without_features = baseline_outputs(target, Y[split.train], len(split.test))
-        baseline = score(target, without_features, Y[split.test])
-        rule = "always the most frequent class" if isinstance(target, Categories) else "always the mean"
-        self._show(("test", describe_scores(scores)), ("baseline", f"{describe_scores(baseline)} ({rule})"))
+        classes = isinstance(problem.encoder.target, Categories)
+        rule = "always the most frequent class" if classes else "always the mean"
+        self._show(("test", describe_scores(of_net)), ("baseline", f"{describe_scores(baseline)} ({rule})"))
 
-    def show_files(self, model: Path, plot: Path) -> None:
+    def show_files(self, files: Mapping[str, Path | None]) -> None:
         """Name the files that were written."""
-        self._show(("model", str(model)), ("loss curves", str(plot)))
+        labels = {"model": "model", "plot": "loss curves", "report": "report"}
+        self._show(*((labels[kind], str(path)) for kind, path in files.items() if path is not None))
 
     def show_next(self, command: str) -> None:
         """Print a command to copy, never wrapped."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from .encoder import Categories, Standardised, TableEncoder
+from .reading import parse_table, read_table
 from .scores import baseline_outputs, describe_scores, score
 from .split import Split, split_rows
-from .table import Table, read_table
+from .table import Table
 from .task import Task, infer_task
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "baseline_outputs",
     "describe_scores",
     "infer_task",
+    "parse_table",
     "read_table",
     "score",
     "split_rows",

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .table import Table, listed, read_number
+from .table import Table, listed, number_label, read_number
 from .task import Task
 
 __all__ = ["Categories", "Standardised", "TableEncoder"]
@@ -140,7 +140,7 @@ class Categories:
     def _read_labels(self, table: Table) -> list[str]:
         if not self.numeric:
             return table.text(self.name)
-        return [str(int(value)) if value.is_integer() else repr(value) for value in table.numbers(self.name).tolist()]
+        return [number_label(value) for value in table.numbers(self.name).tolist()]
 
 
 Column = Standardised | Categories
@@ -170,6 +170,7 @@ class TableEncoder:
         *,
         ignore: Sequence[str] = (),
         train_rows: NDArray[np.integer[Any]] | None = None,
+        scale_target: bool = True,
     ) -> TableEncoder:
         """Learn the encoding of a table.
 
@@ -184,6 +185,8 @@ class TableEncoder:
         train_rows : ndarray of int, optional
             Rows from which means and deviations are learned, all by default. Categories are
             always learned from all rows, so that a rare one cannot be missing.
+        scale_target : bool, default True
+            Whether numbers to predict are standardised; counts for a Poisson loss must not be.
 
         Raises
         ------
@@ -198,7 +201,10 @@ class TableEncoder:
         if not names:
             raise ValueError(f"{table.source} has no column to predict {target!r} from; it has {listed(table.names)}")
         features = tuple(_fit_feature(table, name, train_rows) for name in names)
-        return cls(features, _fit_target(table, target, task, train_rows))
+        fitted = _fit_target(table, target, task, train_rows)
+        if isinstance(fitted, Standardised) and not scale_target:
+            fitted = Standardised(target, 0.0, 1.0)
+        return cls(features, fitted)
 
     @property
     def task(self) -> Task:

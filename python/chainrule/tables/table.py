@@ -1,27 +1,25 @@
-"""A CSV file as named columns of text, and those columns as numbers.
+"""Named columns of text or numbers, and either as the other.
 
-Reading checks the shape of the file (header, names, fields per row); asking for a
-column checks its cells, so that a column nobody uses may hold anything.
+Making a table checks its shape; asking for a column checks its cells, so that a column nobody uses may hold anything.
 """
 
 from __future__ import annotations
 
-import csv
 import math
-import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
-from typing import TextIO
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Table", "counted", "listed", "read_number", "read_table"]
+__all__ = ["Cells", "Table", "counted", "listed", "number_label", "read_number"]
+
+#: A column as it was found: text, or numbers with NaN for those that are missing.
+Cells: TypeAlias = "list[str] | NDArray[np.float64]"
 
 #: Cells that stand for "no value", in lower case.
-MISSING = frozenset({"", "na", "n/a", "nan", "null", "?"})
-DELIMITERS = ",;\t"
+MISSING = frozenset({"", "na", "n/a", "#n/a", "<na>", "nan", "null", "?"})
 #: From this share of numbers on, the odd text in a column is taken for a slip and not for a category.
 MOSTLY_NUMBERS = 0.9
 
@@ -34,15 +32,18 @@ class Table:
     ----------
     source : str
         Where the table came from, for error messages.
-    cells : dict of str to list of str
-        The text of every column, without surrounding blanks, in the order of the file.
-    lines : list of int
-        Line of the file on which each row ends.
+    cells : dict of str to list of str or ndarray of float64
+        Every column in the order of the file: text without surrounding blanks, or numbers.
+    lines : sequence of int
+        Where each row stands in the file: the line on which it ends, or its number, from 1.
+    unit : str
+        What `lines` counts: ``"line"`` or ``"row"``.
     """
 
     source: str
-    cells: dict[str, list[str]]
-    lines: list[int]
+    cells: Mapping[str, Cells]
+    lines: Sequence[int]
+    unit: str = "line"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -51,31 +52,28 @@ class Table:
 
     @property
     def rows(self) -> int:
-        """Number of rows below the header."""
+        """Number of rows."""
         return len(self.lines)
 
     def require(self, names: Collection[str]) -> None:
-        """Raise ValueError, listing what is there, unless every one of `names` is a column."""
+        """Raise ValueError, listing what is there and what may be meant, unless every one of `names` is a column."""
         absent = [name for name in names if name not in self.cells]
         if absent:
             noun = "column" if len(absent) == 1 else "columns"
-            raise ValueError(f"{self.source} has no {noun} {listed(absent)}; it has {listed(self.names)}")
+            meant = _nearest(absent, self.names)
+            hint = f"; did you mean {listed(meant)}?" if meant else ""
+            raise ValueError(f"{self.source} has no {noun} {listed(absent)}; it has {listed(self.names)}{hint}")
 
     def text(self, name: str) -> list[str]:
-        """Return the column's cells.
+        """Return the column's cells as text.
 
         Raises
         ------
         ValueError
-            There is no such column, or a cell is missing (empty, NA, N/A, NaN, null or ?).
+            There is no such column, or a cell is missing (NaN, or text such as nothing, NA, N/A, NaN, null or ?).
         """
-        self.require([name])
-        cells = self.cells[name]
-        if not MISSING.isdisjoint(map(str.lower, cells)):
-            row = next(row for row, cell in enumerate(cells) if cell.lower() in MISSING)
-            given = f"{cells[row]!r} stands for a missing value" if cells[row] else "the value is missing"
-            raise ValueError(f"{self.place(row, name)}: {given}; fill it in, or remove the row")
-        return cells
+        cells = self._present_cells(name)
+        return cells if isinstance(cells, list) else [number_label(value) for value in cells.tolist()]
 
     def is_numeric(self, name: str) -> bool:
         """Whether every cell of the column is a number.
@@ -83,16 +81,20 @@ class Table:
         Raises
         ------
         ValueError
-            A cell is missing, or nearly all cells are numbers but one is not.
+            A cell is missing; nearly all cells are numbers but one is not; or numbers have a decimal comma.
         """
-        cells = self.text(name)
-        if _all_numbers(cells) is not None:
+        cells = self._present_cells(name)
+        if not isinstance(cells, list) or _all_numbers(cells) is not None:
             return True
         texts = [row for row, cell in enumerate(cells) if read_number(cell) is None]
         if texts and len(texts) <= (1 - MOSTLY_NUMBERS) * len(cells):
             raise ValueError(
                 f"{self.place(texts[0], name)}: {cells[texts[0]]!r} is not a number, "
                 f"while {len(cells) - len(texts)} other rows hold numbers"
+            )
+        if texts and all(_has_decimal_comma(cells[row]) for row in texts):
+            raise ValueError(
+                f"{self.place(texts[0], name)}: {cells[texts[0]]!r} has a decimal comma; write numbers with a point"
             )
         return not texts
 
@@ -104,7 +106,11 @@ class Table:
         ValueError
             There is no such column, or a cell is missing, infinite or not a number.
         """
-        cells = self.text(name)
+        cells = self._present_cells(name)
+        if not isinstance(cells, list):
+            if not np.isfinite(cells).all():
+                self._refuse_infinite(int(np.flatnonzero(~np.isfinite(cells))[0]), name)
+            return cells
         values = _all_numbers(cells)
         if values is not None:
             return values
@@ -113,69 +119,39 @@ class Table:
             if number is None:
                 raise ValueError(f"{self.place(row, name)}: {cell!r} is not a number")
             if math.isinf(number):
-                raise ValueError(f"{self.place(row, name)}: {cell!r} is infinite; values must be finite")
+                self._refuse_infinite(row, name)
         raise AssertionError("every cell is a finite number")
 
     def place(self, row: int, name: str) -> str:
-        """Where a cell stands, for error messages: file, line and column."""
-        return f"{self.source}, line {self.lines[row]}, column {name!r}"
+        """Where a cell stands, for error messages: file, line or row, and column."""
+        return f"{self.source}, {self.unit} {self.lines[row]}, column {name!r}"
+
+    def _present_cells(self, name: str) -> Cells:
+        """Return the column, none of whose cells is missing."""
+        self.require([name])
+        cells = self.cells[name]
+        row = _first_missing(cells)
+        if row is not None:
+            # An empty cell needs no explanation.
+            given = f"{str(cells[row])!r} stands for a missing value" if cells[row] else "the value is missing"
+            raise ValueError(f"{self.place(row, name)}: {given}; fill it in, or remove the row")
+        return cells
+
+    def _refuse_infinite(self, row: int, name: str) -> None:
+        raise ValueError(f"{self.place(row, name)}: {str(self.cells[name][row])!r} is infinite; values must be finite")
 
 
-def read_table(path: str | os.PathLike[str]) -> Table:
-    """Read a CSV file in UTF-8 (with or without a byte order mark) whose first line names the columns.
-
-    Fields are separated by commas, semicolons or tabs, whichever the header holds most of.
-    Blank lines are skipped.
-
-    Raises
-    ------
-    OSError
-        The file cannot be read.
-    ValueError
-        It is empty, has a header only, is not UTF-8 or not CSV, has an unnamed or a duplicate
-        column, or a row whose number of fields differs from the header's.
-    """
-    source = os.fspath(path)
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            return _read_rows(source, file)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{source} is not a text file in UTF-8 ({error.reason}); save it as UTF-8") from None
+def _first_missing(cells: Cells) -> int | None:
+    if not isinstance(cells, list):
+        return int(np.argmax(np.isnan(cells))) if np.isnan(cells).any() else None
+    if MISSING.isdisjoint(map(str.lower, cells)):
+        return None
+    return next(row for row, cell in enumerate(cells) if cell.lower() in MISSING)
 
 
-def _read_rows(source: str, file: TextIO) -> Table:
-    first = file.readline()
-    reader = csv.reader(chain([first], file), delimiter=max(DELIMITERS, key=first.count), strict=True)
-    try:
-        names = _read_header(source, next(filter(None, reader), []))
-        columns: list[list[str]] = [[] for _ in names]
-        lines: list[int] = []
-        for fields in filter(None, reader):
-            if len(fields) != len(names):
-                raise ValueError(
-                    f"{source}, line {reader.line_num}: {counted(len(fields), 'field')}, "
-                    f"but the header names {counted(len(names), 'column')}"
-                )
-            for column, field in zip(columns, fields, strict=True):
-                column.append(field.strip())
-            lines.append(reader.line_num)
-    except csv.Error as error:
-        raise ValueError(f"{source}, line {reader.line_num}: not CSV ({error})") from None
-    if not lines:
-        raise ValueError(f"{source} has a header but no rows")
-    return Table(source, dict(zip(names, columns, strict=True)), lines)
-
-
-def _read_header(source: str, fields: list[str]) -> list[str]:
-    names = [field.strip() for field in fields]
-    if not any(names):
-        raise ValueError(f"{source} is empty")
-    for position, name in enumerate(names):
-        if not name:
-            raise ValueError(f"{source}: column {position + 1} has no name in the header")
-        if name in names[:position]:
-            raise ValueError(f"{source}: two columns are called {name!r}")
-    return names
+def number_label(value: float) -> str:
+    """Return the text by which a number is a label: ``1`` for 1.0, else as many digits as it takes."""
+    return str(int(value)) if value.is_integer() else repr(value)
 
 
 def read_number(cell: str) -> float | None:
@@ -188,6 +164,10 @@ def read_number(cell: str) -> float | None:
     return None if "_" in cell or math.isnan(number) else number
 
 
+def _has_decimal_comma(cell: str) -> bool:
+    return cell.count(",") == 1 and read_number(cell.replace(",", ".")) is not None
+
+
 def _all_numbers(cells: list[str]) -> NDArray[np.float64] | None:
     """Return the cells as finite numbers, or None; many times faster than `read_number` on each."""
     try:
@@ -195,6 +175,15 @@ def _all_numbers(cells: list[str]) -> NDArray[np.float64] | None:
     except ValueError:
         return None
     return values if np.isfinite(values).all() and "_" not in "".join(cells) else None
+
+
+def _nearest(absent: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Return the names that are most like the absent ones, whatever their case."""
+    from difflib import get_close_matches
+
+    by_lower = {name.lower(): name for name in names}
+    found = (get_close_matches(name.lower(), by_lower, n=1) for name in absent)
+    return list(dict.fromkeys(by_lower[match] for matches in found for match in matches))
 
 
 def listed(names: Collection[str], limit: int = 12) -> str:

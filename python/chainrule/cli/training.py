@@ -1,0 +1,99 @@
+"""A net for a problem, and its fit, as the options of ``chainrule train`` say."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from ..config import OUTPUT_OF_LOSS
+from ..errors import DivergenceError
+from ..optimizers import OPTIMIZERS
+from ..tables import Categories
+from ..tables.table import listed
+from .errors import UsageError
+from .interrupt import stop_on_interrupt
+from .options import ClassWeight
+from .problem import Problem
+
+if TYPE_CHECKING:
+    from ..history import History
+    from ..net import Net
+
+__all__ = ["build_net", "check_layers", "read_class_weight", "train"]
+
+BATCH_SIZE = 32
+
+#: Weights of classes as `Net.fit` takes them.
+IndexWeight: TypeAlias = Literal["balanced"] | dict[int, float]
+
+
+def check_layers(args: argparse.Namespace) -> None:
+    """Raise UsageError where an option has a value for each hidden layer, but not as many as there are layers."""
+    for name in ("activation", "dropout"):
+        given = len(getattr(args, name))
+        if given not in (1, len(args.hidden)):
+            raise UsageError(f"--{name} has {given} values for {len(args.hidden)} hidden layers; give 1 or as many")
+
+
+def build_net(args: argparse.Namespace, problem: Problem) -> Net:
+    """Return the net, with its first weights."""
+    from ..net import Net
+
+    layers = len(args.hidden)
+    return Net(
+        [problem.X.shape[1], *args.hidden, problem.encoder.outputs],
+        hidden=args.activation * layers if len(args.activation) == 1 else args.activation,
+        output=OUTPUT_OF_LOSS.get(problem.loss.name, "identity"),
+        loss=problem.loss,
+        dtype=args.dtype,
+        seed=args.seed,
+        threads=args.threads,
+        dropout=args.dropout * layers if len(args.dropout) == 1 else args.dropout,
+    )
+
+
+def train(
+    net: Net, args: argparse.Namespace, problem: Problem, class_weight: IndexWeight | None, *, progress: bool
+) -> History:
+    """Fit the net; Ctrl-C ends the fit after the epoch, and once more at once."""
+    X, Y, split = problem.X, problem.Y, problem.split
+    rule = OPTIMIZERS[args.optimizer]
+    default_batch = None if rule.full_batch else BATCH_SIZE
+    try:
+        with stop_on_interrupt() as callback:
+            return net.fit(
+                X[split.train],
+                Y[split.train],
+                epochs=args.epochs,
+                batch_size=default_batch if args.batch_size == 0 else args.batch_size,
+                optimizer=rule() if args.learning_rate is None else rule(lr=args.learning_rate),
+                schedule=None if args.schedule == "constant" else args.schedule,
+                class_weight=class_weight,
+                validation=(X[split.validation], Y[split.validation]) if len(split.validation) else None,
+                patience=args.patience,
+                l2=args.l2,
+                time_limit=args.time_limit,
+                callback=callback,
+                progress=progress,
+            )
+    except DivergenceError as error:
+        raise DivergenceError(f"{error}; try a smaller --lr") from None
+    except KeyboardInterrupt:
+        if net.history is None:
+            raise
+        return net.history
+
+
+def read_class_weight(given: ClassWeight | None, problem: Problem) -> IndexWeight | None:
+    """Return weights of classes by their indices, for weights by their labels; UsageError if there are none such."""
+    target = problem.encoder.target
+    if given is None:
+        return None
+    if not isinstance(target, Categories):
+        raise UsageError(f"--class-weight is for classification, and {target.name!r} is a column of numbers to predict")
+    if given == "balanced":
+        return "balanced"
+    unknown = [label for label in given if label not in target.labels]
+    if unknown:
+        raise UsageError(f"--class-weight: no class is called {listed(unknown)}; there are {listed(target.labels)}")
+    return {target.labels.index(label): weight for label, weight in given.items()}

@@ -1,0 +1,250 @@
+"""What the two estimators share: a net that is built, fitted, predicted with, copied and saved.
+
+Not here: what targets and outputs mean.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+from sklearn.base import BaseEstimator
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from ..losses import Loss
+from ..net import Net
+from .callbacks import CallbackSupport, FitHooks, with_callbacks
+from .initial_weights import draw_seed, draw_weights
+from .lbfgs import fit_lbfgs
+from .parameters import CONSTRAINTS, hidden_activations, hidden_sizes
+from .saving import load_estimator, save_estimator
+from .snapshots import Snapshot
+from .stochastic import Rows, StochasticFit, start_record
+
+__all__ = ["BaseMultilayerPerceptron"]
+
+Array = NDArray[Any]
+
+#: Dtypes of a net; what is neither becomes the first.
+DTYPES = (np.float64, np.float32)
+
+
+class BaseMultilayerPerceptron(CallbackSupport, BaseEstimator, ABC):  # type: ignore[misc]
+    """Base of `MLPClassifier` and `MLPRegressor`."""
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = CONSTRAINTS
+
+    # Set by fits; the rest of scikit-learn's attributes are listed by the estimators.
+    coefs_: list[Array]
+    intercepts_: list[Array]
+    n_outputs_: int
+    out_activation_: str
+
+    @property
+    def net_(self) -> Net:
+        """The net that the estimator trains and predicts with; the fast way to predict."""
+        return self._trained_net()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted estimator to a safetensors file, without pickle; `Net.load` reads its net.
+
+        Parameters, fitted attributes and the optimizer's state are written exactly; a callback is not.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written; an older file of that name is untouched.
+        TypeError
+            A parameter, or a class label, has no place in JSON.
+        sklearn.exceptions.NotFittedError
+            There is nothing to save yet.
+        """
+        save_estimator(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read an estimator that `save` wrote.
+
+        Raises
+        ------
+        OSError
+            The file cannot be read.
+        ModelFormatError
+            It is not a file of this estimator's `save`, or is damaged.
+        """
+        estimator: Self = load_estimator(cls, path)
+        return estimator
+
+    @with_callbacks  # type: ignore[untyped-decorator]
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, X_val: Any = None, y_val: Any = None, incremental: bool = False
+    ) -> None:
+        self._validate_params()
+        if (X_val is None) != (y_val is None):
+            raise ValueError("X_val and y_val must be given together")
+        if incremental and self.early_stopping:
+            raise ValueError("partial_fit does not support early_stopping=True")
+        hidden = hidden_sizes(self.hidden_layer_sizes)
+        first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
+        rows = self._read_rows(X, y, sample_weight, first, incremental)
+        random = check_random_state(self.random_state)
+        net = self._new_net([rows.X.shape[1], *hidden, self.n_outputs_], rows, random) if first else self._trained_net()
+        self._adopt(net)
+        hooks = FitHooks(self, X, y, sample_weight)
+        self._stops_early = self.solver != "lbfgs" and (bool(self.early_stopping) or X_val is not None)
+        if first or self._judged_otherwise():
+            start_record(self)
+        if self.solver == "lbfgs":
+            if any(net.config.dropout):
+                raise ValueError("dropout must be 0 with solver='lbfgs', whose objective must not be random")
+            fit_lbfgs(self, net, rows, self._reported_loss(rows), hooks)
+            return
+        held_out = None if X_val is None else self._read_rows(X_val, y_val, None, reset=False, incremental=True)
+        if self.early_stopping and held_out is None:
+            rows, held_out = self._split(rows, random)
+        StochasticFit(self, net, rows, held_out, self._reported_loss(rows), incremental, hooks).run()
+
+    def _judged_otherwise(self) -> bool:
+        """Return whether the record so far is of a fit that went by something else."""
+        by_scores = getattr(self, "best_validation_score_", None) is not None
+        return self.solver != "lbfgs" and (by_scores != self._stops_early or not hasattr(self, "loss_curve_"))
+
+    def _read_rows(self, X: Any, y: Any, sample_weight: Any, reset: bool, incremental: bool) -> Rows:
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse=("csr", "csc"),
+            multi_output=True,
+            y_numeric=self._y_numeric,
+            dtype=DTYPES,
+            reset=reset,
+        )
+        X = X.toarray() if issparse(X) else X
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X)
+        Y, weights = self._read_targets(y, sample_weight, X.dtype, incremental)
+        return Rows(X, Y, weights)
+
+    def _new_net(self, sizes: list[int], rows: Rows, random: np.random.RandomState) -> Net:
+        activations = hidden_activations(self.activation, len(sizes) - 2)
+        init = draw_weights(random, sizes, activations)
+        return self._build_net(sizes, rows.X.dtype, init, draw_seed(random))
+
+    def _build_net(self, sizes: list[int], dtype: Any, init: Any, seed: int) -> Net:
+        return Net(
+            sizes,
+            hidden=hidden_activations(self.activation, len(sizes) - 2),
+            output={"logistic": "sigmoid"}.get(self.out_activation_, self.out_activation_),
+            loss=self._net_loss(),
+            dtype=dtype,
+            init=init,
+            seed=seed,
+            threads=self.n_threads,
+            dropout=self.dropout,
+        )
+
+    def _adopt(self, net: Net) -> None:
+        """Make the net's own weights, not copies, those of the estimator."""
+        self._net = net
+        self.coefs_, self.intercepts_ = list(net.weights), list(net.biases)
+        self.n_layers_ = len(net.config.sizes)
+
+    def _trained_net(self) -> Net:
+        """Return the net, with what a user may have put in the place of its weights."""
+        net: Net | None = self.__dict__.get("_net")
+        if net is None:
+            shapes = [np.shape(weights) for weights in self.coefs_]
+            init = list(zip(self.coefs_, self.intercepts_, strict=True))
+            sizes = [shapes[0][0], *(fan_out for _, fan_out in shapes)]
+            net = self._build_net(sizes, np.asarray(self.coefs_[0]).dtype, init, draw_seed(check_random_state(None)))
+            self._adopt(net)
+        for given, views in ((self.coefs_, net.weights), (self.intercepts_, net.biases)):
+            for layer, view in enumerate(views):
+                if given[layer] is not view:
+                    view[...] = given[layer]
+                    given[layer] = view
+        return net
+
+    def _split(self, rows: Rows, random: np.random.RandomState) -> tuple[Rows, Rows]:
+        """Hold out a share of the rows, those that scikit-learn holds out."""
+        training, held_out = train_test_split(
+            np.arange(len(rows)),
+            random_state=random,
+            test_size=self.validation_fraction,
+            stratify=self._strata(rows.Y),
+        )
+        if len(held_out) < 2:
+            raise ValueError(
+                "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
+            )
+        return rows.at(training), rows.at(held_out)
+
+    def _outputs(self, X: Any) -> Array:
+        """Return the net's outputs, (rows, outputs)."""
+        if not hasattr(self, "coefs_"):
+            check_is_fitted(self)  # which takes longer than a small net
+        net = self._trained_net()
+        if type(X) is np.ndarray and X.ndim == 2 and X.dtype in DTYPES and not hasattr(self, "feature_names_in_"):
+            try:
+                return net.predict(X)
+            except (TypeError, ValueError):
+                pass  # scikit-learn says what is wrong with the data, in its words
+        X = validate_data(self, X, accept_sparse=("csr", "csc"), dtype=DTYPES, reset=False)
+        return net.predict(X.toarray() if issparse(X) else X)
+
+    def _is_stochastic(self) -> bool:
+        if self.solver == "lbfgs":
+            raise AttributeError("partial_fit is only available for stochastic optimizers. lbfgs is not stochastic.")
+        return True
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = dict(super().__getstate__())
+        if "_net" in state:
+            net = self._trained_net()
+            state["_net"] = Snapshot.of(net)
+            for name in ("coefs_", "intercepts_"):
+                state.pop(name)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        snapshot = state.pop("_net", None)
+        super().__setstate__(state)
+        if snapshot is not None:
+            self._adopt(snapshot.restore())
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    _y_numeric: ClassVar[bool] = False
+
+    @abstractmethod
+    def _read_targets(
+        self, y: Array, sample_weight: Array | None, dtype: Any, incremental: bool
+    ) -> tuple[Array, Array | None]:
+        """Return targets as the net takes them, and the rows' weights; set `n_outputs_` and `out_activation_`."""
+
+    @abstractmethod
+    def _net_loss(self) -> str | Loss:
+        """Return the loss of the net."""
+
+    @abstractmethod
+    def _reported_loss(self, rows: Rows) -> Callable[[float], float]:
+        """Return what turns the net's loss into scikit-learn's."""
+
+    @abstractmethod
+    def _strata(self, Y: Array) -> Array | None:
+        """Return the groups in which rows are held out, or None."""
+
+    @abstractmethod
+    def _score_outputs(self, held_out: Rows, outputs: Array) -> float:
+        """Return the score of outputs for rows that were held out."""

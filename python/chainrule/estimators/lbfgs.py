@@ -1,0 +1,117 @@
+"""L-BFGS: SciPy drives, the objective and its gradient are computed by the C++ core."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import OptimizeResult, minimize
+from sklearn.exceptions import ConvergenceWarning
+
+from ..errors import DivergenceError
+from ..history import FitState
+from ..net import Net
+from .callbacks import FitHooks
+from .stochastic import NOT_FINITE, Rows
+
+__all__ = ["Objective", "fit_lbfgs"]
+
+
+class Objective:
+    """The mean loss of all rows plus ``alpha / 2 sum w^2 / sum(weights)``, as a function of the parameters.
+
+    Parameters
+    ----------
+    net : Net
+    rows : Rows
+    alpha : float
+    """
+
+    def __init__(self, net: Net, rows: Rows, alpha: float) -> None:
+        self._net, self._rows = net, rows
+        self._l2 = alpha / rows.weight_sum
+        self._weights = sum(weights.size for weights in net.weights)
+
+    def __call__(self, parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        """Return the objective and its gradient; leaves `parameters` in the net."""
+        self._net.parameters = parameters
+        self._net.forward(self._rows.X)
+        loss = self._net.backward(self._rows.Y, self._rows.weights)
+        gradient = self._net.gradients.astype(np.float64)
+        w = parameters[: self._weights]
+        gradient[: self._weights] += self._l2 * w
+        return loss + self.penalty(), gradient
+
+    def penalty(self) -> float:
+        """Return the penalty of the net's parameters."""
+        w = self._net.parameters[: self._weights]
+        return 0.5 * self._l2 * float(np.dot(w, w))
+
+
+def fit_lbfgs(estimator: Any, net: Net, rows: Rows, reported: Callable[[float], float], hooks: FitHooks) -> None:
+    """Minimize the objective over all rows, and write the results into the estimator.
+
+    Raises
+    ------
+    DivergenceError
+        The objective is not finite where the search ends.
+
+    References
+    ----------
+    Byrd, Lu, Nocedal and Zhu, *A Limited Memory Algorithm for Bound Constrained Optimization*, 1995.
+    """
+    objective = Objective(net, rows, float(estimator.alpha))
+    hooks.begin_epoch()
+    result = minimize(
+        objective,
+        net.parameters.astype(np.float64),
+        method="L-BFGS-B",
+        jac=True,
+        callback=_watch(estimator, net, hooks),
+        options={"maxfun": estimator.max_fun, "maxiter": estimator.max_iter, "gtol": estimator.tol},
+    )
+    net.parameters = result.x
+    if not math.isfinite(result.fun):
+        raise DivergenceError(NOT_FINITE)
+    estimator.n_iter_ = min(int(result.nit), int(estimator.max_iter))
+    penalty = objective.penalty()
+    estimator.loss_ = reported(float(result.fun) - penalty) + penalty
+    if result.status not in (0, STOPPED_BY_CALLBACK):
+        warnings.warn(
+            f"lbfgs failed to converge after {result.nit} iteration(s) (status={result.status}):\n{result.message}\n\n"
+            "Increase the number of iterations (max_iter) or scale the data, for example with StandardScaler.",
+            ConvergenceWarning,
+            stacklevel=5,
+        )
+    hooks.end_fit()
+
+
+#: SciPy's status where the callback raised StopIteration.
+STOPPED_BY_CALLBACK = 99
+
+
+def _watch(estimator: Any, net: Net, hooks: FitHooks) -> Callable[[OptimizeResult], None] | None:
+    """Return what SciPy calls after each iteration, or None if nobody looks on."""
+    if estimator.callback is None and not estimator.verbose and not hooks.listened_to:
+        return None
+    iteration, start = 0, time.perf_counter()
+
+    def watch(intermediate_result: OptimizeResult) -> None:
+        nonlocal iteration
+        iteration += 1
+        loss = float(intermediate_result.fun)
+        if estimator.verbose:
+            print(f"Iteration {iteration}, loss = {loss:.8f}")
+        net.parameters = intermediate_result.x
+        state = FitState(net, iteration, loss, None, {}, 1.0, time.perf_counter() - start)
+        stops = hooks.end_epoch()
+        if (estimator.callback is not None and estimator.callback(state)) or stops:
+            raise StopIteration
+        hooks.begin_epoch()
+
+    return watch

@@ -1,0 +1,267 @@
+"""Stochastic solvers: epochs run by the C++ core, stopped by scikit-learn's rules.
+
+An epoch is one call of the core; what an epoch needs of Python takes some ten microseconds.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+
+from ..core_fit import start_core_fit
+from ..engine import FitOptions
+from ..errors import DivergenceError
+from ..fit_data import FitData
+from ..history import FitState
+from ..net import Net
+from ..optimizers import SGD, check_batch_size
+from ..regularization import Regularization
+from .callbacks import FitHooks
+from .parameters import batch_rows, optimizer_of
+from .step_size import StepSize
+
+__all__ = ["NOT_FINITE", "Rows", "StochasticFit", "start_record"]
+
+NOT_FINITE = (
+    "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
+)
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Samples with their targets, as the net takes them, and their weights or None."""
+
+    X: Array
+    Y: Array
+    weights: Array | None
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    def at(self, indices: Array) -> Rows:
+        """Return these rows, copied."""
+        return Rows(self.X[indices], self.Y[indices], None if self.weights is None else self.weights[indices])
+
+    @property
+    def weight_sum(self) -> float:
+        """The sum of the weights, or the number of rows."""
+        return float(len(self.X)) if self.weights is None else float(self.weights.sum())
+
+
+def start_record(estimator: Any) -> None:
+    """Set the fitted attributes that count from a first fit on."""
+    estimator.n_iter_, estimator.t_ = 0, 0
+    if estimator.solver == "lbfgs":
+        return
+    estimator.loss_curve_ = []
+    estimator._no_improvement_count = 0
+    early = estimator._stops_early
+    estimator.best_loss_ = None if early else math.inf
+    estimator.validation_scores_ = [] if early else None
+    estimator.best_validation_score_ = -math.inf if early else None
+
+
+class StochasticFit:
+    """One fit, or one epoch of `partial_fit`, that writes its results into the estimator.
+
+    Parameters
+    ----------
+    estimator : BaseMultilayerPerceptron
+    net : Net
+    training : Rows
+    held_out : Rows or None
+        What early stopping is judged by.
+    reported : callable
+        The loss of an epoch as scikit-learn defines it, without the penalty, from the net's.
+    incremental : bool
+        Whether this is `partial_fit`: one epoch, with the optimizer as the last call left it.
+    hooks : FitHooks
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        net: Net,
+        training: Rows,
+        held_out: Rows | None,
+        reported: Callable[[float], float],
+        incremental: bool,
+        hooks: FitHooks,
+    ) -> None:
+        self._hooks = hooks
+        self._estimator, self._net, self._held_out, self._reported = estimator, net, held_out, reported
+        self._rows, self._incremental = len(training), incremental
+        self._optimizer = optimizer_of(estimator)
+        self._begin_steps()
+        warn_of_batch_size(estimator.batch_size, self._rows)
+        batch = batch_rows(estimator.batch_size, self._rows, self._optimizer)
+        check_batch_size(self._optimizer, batch, self._rows)
+        self._engine = start_core_fit(
+            net._core, net.seed, FitData(training.X, training.Y, training.weights), self._options(training, batch)
+        )
+        self._batches = math.ceil(self._rows / batch)
+        self._penalty = 0.5 * float(estimator.alpha) * self._batches / training.weight_sum
+        self._penalized = net.parameters[: sum(weights.size for weights in net.weights)]
+        self._best = net.parameters.copy() if held_out is not None else None
+        self._start = time.perf_counter()
+
+    def run(self) -> None:
+        """Run epochs until a rule stops them."""
+        estimator, epochs = self._estimator, 1 if self._incremental else int(self._estimator.max_iter)
+        estimator.n_iter_ = 0
+        try:
+            while estimator.n_iter_ < epochs:
+                self._hooks.begin_epoch()
+                self._run_epoch()
+                if self._is_told_to_stop() or self._has_stalled():
+                    break
+            else:
+                self._warn_of_the_end(epochs)
+        except KeyboardInterrupt:
+            warnings.warn("Training interrupted by user.", stacklevel=4)
+        except DivergenceError as error:
+            self._end_diverged(error)
+        finally:
+            if self._best is not None:
+                self._net.parameters = self._best
+        self._hooks.end_fit()
+
+    def _warn_of_the_end(self, epochs: int) -> None:
+        if not self._incremental:
+            warnings.warn(
+                f"Stochastic Optimizer: Maximum iterations ({epochs}) reached and the optimization hasn't converged "
+                "yet.",
+                ConvergenceWarning,
+                stacklevel=5,
+            )
+
+    def _begin_steps(self) -> None:
+        """Begin with a new optimizer, as scikit-learn does in each `fit`, or go on with that of the last call."""
+        estimator, optimizer = self._estimator, self._optimizer
+        if self._incremental and hasattr(estimator, "_optimizer"):
+            return
+        self._net._core.write_optimizer_state(optimizer.name, 0, [])
+        # scikit-learn's modes are for sgd alone; ours are for all of the rules that it does not know, too.
+        fixed = estimator.solver == "adam" or not optimizer.has_rate
+        mode = "constant" if fixed else estimator.learning_rate
+        estimator._optimizer = StepSize(mode, float(optimizer.lr), float(estimator.power_t))
+
+    def _options(self, training: Rows, batch: int) -> FitOptions:
+        # The penalty of a step is alpha over the weight of its rows; a last, smaller minibatch gets that of the others.
+        weight_of_batch = training.weight_sum * batch / len(training)
+        return FitOptions(
+            optimizer=self._optimizer,
+            batch_size=batch,
+            shuffle=bool(self._estimator.shuffle),
+            regularization=Regularization(l2=float(self._estimator.alpha) / weight_of_batch),
+            tol=0.0,
+            patience=None,
+            time_limit=math.inf,
+            judged_outside=True,
+        )
+
+    def _run_epoch(self) -> None:
+        estimator, pace = self._estimator, self._estimator._optimizer
+        rate, squares = pace.learning_rate, self._sum_of_squares()
+        self._engine.run(np.array([rate]))
+        estimator.n_iter_ += 1
+        estimator.t_ += self._rows
+        estimator.loss_ = self._reported(self._engine.last_loss) + self._penalty * self._mean_of_squares(squares)
+        estimator.loss_curve_.append(estimator.loss_)
+        if estimator.verbose:
+            print(f"Iteration {estimator.n_iter_}, loss = {estimator.loss_:.8f}")
+        self._count_stall()
+        pace.end_epoch(estimator.t_)
+        self._follow(rate)
+
+    def _sum_of_squares(self) -> float:
+        return float(np.dot(self._penalized, self._penalized))
+
+    def _mean_of_squares(self, before: float) -> float:
+        """Return sum w^2 as the minibatches met it, on average, taking it to change evenly in an epoch."""
+        share = (self._batches - 1) / (2 * self._batches)
+        return before + share * (self._sum_of_squares() - before) if share and self._penalty else before
+
+    def _count_stall(self) -> None:
+        """Count the epochs in a row without an improvement by tol."""
+        estimator = self._estimator
+        if self._held_out is None:
+            stalls = estimator.loss_ > estimator.best_loss_ - estimator.tol
+            estimator.best_loss_ = min(estimator.best_loss_, estimator.loss_)
+        else:
+            score = estimator._score_outputs(self._held_out, self._net.predict(self._held_out.X))
+            estimator.validation_scores_.append(score)
+            if estimator.verbose:
+                print(f"Validation score: {score:f}")
+            stalls = score < estimator.best_validation_score_ + estimator.tol
+            if score > estimator.best_validation_score_:
+                estimator.best_validation_score_ = score
+                self._best = self._net.parameters.copy()
+        estimator._no_improvement_count = estimator._no_improvement_count + 1 if stalls else 0
+
+    def _has_stalled(self) -> bool:
+        """Return whether to stop after too many such epochs, unless a smaller learning rate may help."""
+        estimator, rate = self._estimator, self._estimator._optimizer.learning_rate
+        if estimator._no_improvement_count <= estimator.n_iter_no_change:
+            return False
+        goes_on = estimator._optimizer.goes_on_after_stall()
+        if estimator.verbose:
+            what = "Training loss" if self._held_out is None else "Validation score"
+            then = f"Setting learning rate to {estimator._optimizer.learning_rate:f}" if goes_on else "Stopping."
+            print(
+                f"{what} did not improve more than tol={estimator.tol:f} for {estimator.n_iter_no_change} "
+                f"consecutive epochs. {then}"
+            )
+        if goes_on:
+            estimator._no_improvement_count = 0
+            self._follow(rate)
+        return not goes_on
+
+    def _follow(self, rate: float) -> None:
+        """Make the next epoch's momentum what it would be with the learning rate inside of the velocity."""
+        now = self._estimator._optimizer.learning_rate
+        if now != rate and isinstance(self._optimizer, SGD) and self._optimizer.momentum > 0:
+            rule, steps, slots = self._net._core.read_optimizer_state()
+            self._net._core.write_optimizer_state(rule, steps, [slot * slot.dtype.type(rate / now) for slot in slots])
+
+    def _is_told_to_stop(self) -> bool:
+        estimator = self._estimator
+        stops = self._hooks.end_epoch()
+        if estimator.callback is None:
+            return stops
+        scores = {} if self._held_out is None else {"validation_score": estimator.validation_scores_[-1]}
+        state = FitState(
+            net=self._net,
+            epoch=estimator.n_iter_,
+            loss=estimator.loss_,
+            validation_loss=None,
+            metrics=scores,
+            learning_rate=estimator._optimizer.learning_rate,
+            seconds=time.perf_counter() - self._start,
+        )
+        return bool(estimator.callback(state)) or stops
+
+    def _end_diverged(self, error: DivergenceError) -> None:
+        """Raise, unless early stopping has parameters to go back to."""
+        if self._held_out is None or not math.isfinite(self._estimator.best_validation_score_):
+            raise DivergenceError(f"{NOT_FINITE} {error}") from None
+        self._estimator.validation_scores_.append(math.nan)
+        warnings.warn(f"{error}; the parameters are those of the best epoch.", ConvergenceWarning, stacklevel=5)
+
+
+def warn_of_batch_size(batch_size: Any, rows: int) -> None:
+    """Warn as scikit-learn does where a minibatch is to have more rows than there are."""
+    if not isinstance(batch_size, str) and batch_size > rows:
+        warnings.warn(
+            "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=5
+        )

@@ -1,0 +1,53 @@
+"""Arrays of other libraries, read in place where that can be done; the binding asks here what is no ndarray.
+
+Not here: checks of dtype, shape and values, which are the binding's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["as_ndarray"]
+
+#: Devices of DLPack whose memory the processor reads: itself, and what CUDA and ROCm pin or manage for it.
+READABLE_DEVICES = (1, 3, 11, 13)
+
+
+def as_ndarray(given: Any) -> NDArray[Any]:
+    """Return `given` as an array that shares its memory if it can.
+
+    Objects with ``__dlpack__`` (the array API's protocol) and no ``__array__`` are read through the former; NumPy reads
+    all others: those with ``__array__`` or the buffer protocol, and nested sequences.
+
+    Raises
+    ------
+    TypeError
+        It is in the memory of another device than the processor, or does not hand out its memory.
+    ValueError
+        It is a ragged sequence.
+    """
+    if hasattr(given, "__dlpack_device__"):
+        _check_device(given)
+        if not hasattr(given, "__array__"):
+            return _from_dlpack(given)
+    return np.asarray(given)
+
+
+def _check_device(given: Any) -> None:
+    try:
+        device = int(given.__dlpack_device__()[0])
+    except (BufferError, RuntimeError, ValueError) as error:
+        raise TypeError(str(error)) from error
+    if device not in READABLE_DEVICES:
+        raise TypeError(f"it is not in the processor's memory (DLPack device {device}); copy it there first")
+
+
+def _from_dlpack(given: Any) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = np.from_dlpack(given)
+    except (BufferError, RuntimeError) as error:
+        raise TypeError(str(error)) from error
+    return array

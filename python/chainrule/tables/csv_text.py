@@ -1,0 +1,75 @@
+"""CSV, as spreadsheets and programs write it, as a table of text."""
+
+from __future__ import annotations
+
+import csv
+import re
+from io import StringIO
+
+from .table import Table, counted
+
+__all__ = ["parse_csv"]
+
+DELIMITERS = ",;\t"
+QUOTED = re.compile(r'"[^"]*"')
+FIRST_LINE = re.compile(r"[^\S\r\n]*\S[^\r\n]*")
+
+
+def parse_csv(content: bytes, source: str) -> Table:
+    """Read CSV in UTF-8 (with or without a byte order mark) whose first line names the columns.
+
+    Fields are separated by commas, semicolons or tabs, whichever the header holds most of outside quotes.
+    Blank lines are skipped.
+
+    Raises
+    ------
+    ValueError
+        It is empty, has a header only, is not UTF-8 or not CSV, has an unnamed or a duplicate
+        column, or a row whose number of fields differs from the header's.
+    """
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{source} is not a text file in UTF-8 ({error.reason}); save it as UTF-8") from None
+    reader = csv.reader(StringIO(text, newline=""), delimiter=_find_delimiter(text), strict=True)
+    try:
+        names = _read_header(source, next(filter(_is_row, reader), []))
+        columns: list[list[str]] = [[] for _ in names]
+        lines: list[int] = []
+        for fields in filter(_is_row, reader):
+            if len(fields) != len(names):
+                raise ValueError(
+                    f"{source}, line {reader.line_num}: {counted(len(fields), 'field')}, "
+                    f"but the header names {counted(len(names), 'column')}"
+                )
+            for column, field in zip(columns, fields, strict=True):
+                column.append(field.strip())
+            lines.append(reader.line_num)
+    except csv.Error as error:
+        raise ValueError(f"{source}, line {reader.line_num}: not CSV ({error})") from None
+    if not lines:
+        raise ValueError(f"{source} has a header but no rows")
+    return Table(source, dict(zip(names, columns, strict=True)), lines)
+
+
+def _is_row(fields: list[str]) -> bool:
+    """Whether a line is more than blanks."""
+    return len(fields) > 1 or any(map(str.strip, fields))
+
+
+def _find_delimiter(text: str) -> str:
+    header = FIRST_LINE.search(text)
+    unquoted = QUOTED.sub("", header[0]) if header else ""
+    return max(DELIMITERS, key=unquoted.count)
+
+
+def _read_header(source: str, fields: list[str]) -> list[str]:
+    names = [field.strip() for field in fields]
+    if not any(names):
+        raise ValueError(f"{source} is empty")
+    for position, name in enumerate(names):
+        if not name:
+            raise ValueError(f"{source}: column {position + 1} has no name in the header")
+        if name in names[:position]:
+            raise ValueError(f"{source}: two columns are called {name!r}")
+    return names

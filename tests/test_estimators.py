@@ -1,0 +1,281 @@
+"""The estimators beside scikit-learn's: where the order of rows cannot differ, neither do the numbers."""
+
+import subprocess
+import sys
+import warnings
+from inspect import signature
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn")
+
+import sklearn.neural_network as peer
+from sklearn.datasets import load_iris, make_multilabel_classification, make_regression
+from sklearn.exceptions import ConvergenceWarning
+
+from chainrule import SGD, DivergenceError, Huber, Net
+from chainrule.estimators import MLPClassifier, MLPRegressor
+
+X_iris, y_iris = load_iris(return_X_y=True)
+X_iris = (X_iris - X_iris.mean(axis=0)) / X_iris.std(axis=0)
+X_reg, Y_reg = make_regression(n_samples=80, n_features=6, n_targets=2, random_state=0)
+Y_reg = Y_reg / Y_reg.std(axis=0)
+X_labels, Y_labels = make_multilabel_classification(n_samples=60, n_features=8, random_state=0)
+X_labels = X_labels / 10
+
+SETTINGS = [
+    {},
+    {"solver": "sgd", "learning_rate_init": 0.1},
+    {"solver": "sgd", "learning_rate_init": 0.1, "nesterovs_momentum": False, "activation": "tanh"},
+    {"solver": "sgd", "learning_rate_init": 0.5, "momentum": 0, "alpha": 0.5, "activation": "logistic"},
+    {"solver": "sgd", "learning_rate_init": 0.5, "learning_rate": "invscaling", "power_t": 0.3},
+    {"solver": "sgd", "learning_rate_init": 0.2, "learning_rate": "adaptive", "n_iter_no_change": 2, "tol": 0.01},
+    {"solver": "lbfgs", "max_iter": 15, "alpha": 0.1},
+    {"alpha": 3.0, "learning_rate_init": 0.01, "hidden_layer_sizes": (7, 4)},
+    {"early_stopping": True, "n_iter_no_change": 3, "learning_rate_init": 0.01},
+    {"tol": 0.02, "n_iter_no_change": 3, "learning_rate_init": 0.01},
+    {"beta_1": 0.5, "beta_2": 0.9},
+]
+CASES = [
+    ("MLPClassifier", X_iris, y_iris, {}),
+    ("MLPClassifier", X_iris[:100], y_iris[:100] > 0, {}),
+    ("MLPClassifier", X_labels, Y_labels, {}),
+    ("MLPRegressor", X_reg, Y_reg[:, 0], {}),
+    ("MLPRegressor", X_reg, np.exp(0.3 * Y_reg[:, 0]), {"loss": "poisson"}),
+]
+
+
+def ours_and_theirs(kind, settings):
+    # Adam's epsilon joins a mean of squares that scikit-learn has not corrected for its start, and ours has.
+    settings = {"epsilon": 1e-15, "random_state": 3, "max_iter": 40, "hidden_layer_sizes": (9,), **settings}
+    ours = {"MLPClassifier": MLPClassifier, "MLPRegressor": MLPRegressor}[kind]
+    return ours(**settings), getattr(peer, kind)(**settings)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+@pytest.mark.parametrize(("kind", "X", "y", "extra"), CASES, ids=["classes", "binary", "labels", "one", "poisson"])
+def test_full_batches_give_scikit_learns_numbers(kind, X, y, extra, settings, weighted):
+    if weighted and "sample_weight" not in signature(peer.MLPClassifier.fit).parameters:
+        pytest.skip("scikit-learn's fit takes sample_weight from 1.7 on")
+    if "loss" in extra and "loss" not in signature(peer.MLPRegressor).parameters:
+        pytest.skip("scikit-learn's regressor takes a loss from 1.7 on")
+    weights = np.random.default_rng(0).uniform(0.5, 2, len(X)) if weighted else None
+    ours, theirs = ours_and_theirs(kind, settings | extra)
+    fitted = [model.fit(X, y, **({} if weights is None else {"sample_weight": weights})) for model in (ours, theirs)]
+    close = {"rtol": 1e-5, "atol": 1e-6}
+    for name in ("coefs_", "intercepts_"):
+        for mine, other in zip(*(getattr(model, name) for model in fitted), strict=True):
+            np.testing.assert_allclose(mine, other, **close)
+    for name in ("n_iter_", "n_layers_", "n_outputs_", "out_activation_", "n_features_in_", "t_"):
+        assert getattr(ours, name) == getattr(theirs, name)
+    for name in ("loss_", "loss_curve_", "best_loss_", "validation_scores_", "best_validation_score_"):
+        expected = getattr(theirs, name, None)
+        if expected is None:
+            assert getattr(ours, name, None) is None
+        else:
+            np.testing.assert_allclose(getattr(ours, name), expected, **close)
+    np.testing.assert_allclose(ours.predict(X).astype(float), theirs.predict(X).astype(float), **close)
+    if kind == "MLPClassifier":
+        np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), **close)
+
+
+def test_several_outputs_report_scikit_learns_loss():
+    ours, theirs = ours_and_theirs("MLPRegressor", {"max_iter": 3})
+    with pytest.warns(ConvergenceWarning):
+        np.testing.assert_allclose(ours.fit(X_reg, Y_reg).loss_curve_, theirs.fit(X_reg, Y_reg).loss_curve_, rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_minibatches_learn_as_scikit_learns_do(solver):
+    losses = []
+    for kind in (MLPClassifier, peer.MLPClassifier):
+        models = [
+            kind(solver=solver, batch_size=32, max_iter=20, random_state=seed, learning_rate_init=0.01)
+            for seed in range(4)
+        ]
+        losses.append(np.mean([model.fit(X_iris, y_iris).loss_ for model in models]))
+    assert losses[0] == pytest.approx(losses[1], rel=0.1)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("settings", [{}, {"solver": "sgd"}, {"solver": "sgd", "learning_rate": "invscaling"}], ids=str)
+def test_partial_fits_and_warm_starts_go_on_as_scikit_learns_do(settings):
+    ours, theirs = ours_and_theirs("MLPRegressor", settings | {"warm_start": True, "max_iter": 5})
+    for model in (ours, theirs):
+        for _ in range(3):
+            model.partial_fit(X_reg, Y_reg)
+        model.fit(X_reg, Y_reg).fit(X_reg, Y_reg).partial_fit(X_reg, Y_reg)
+    np.testing.assert_allclose(ours.coefs_[0], theirs.coefs_[0], rtol=1e-5, atol=1e-6)
+    assert len(ours.loss_curve_) == len(theirs.loss_curve_) == 14
+    assert ours.t_ == theirs.t_
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("solver", ["adamw", "nadam", "rmsprop", "adagrad", "rprop", SGD(lr=0.1, momentum=0.9)])
+def test_more_solvers_learn(solver):
+    model = MLPClassifier(solver=solver, learning_rate_init=0.02, random_state=0).fit(X_iris, y_iris)
+    assert model.score(X_iris, y_iris) > 0.9
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("loss", ["absolute_error", "huber", Huber(0.5), "quantile(0.5)", "log_cosh"])
+def test_more_losses_learn(loss):
+    model = MLPRegressor(loss=loss, learning_rate_init=0.01, max_iter=300, random_state=0)
+    assert model.fit(X_reg, Y_reg[:, 0]).score(X_reg, Y_reg[:, 0]) > 0.9
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_several_quantiles_are_several_outputs():
+    model = MLPRegressor(loss="quantile(0.1, 0.9)", learning_rate_init=0.01, random_state=0).fit(X_reg, Y_reg[:, 0])
+    low, high = model.predict(X_reg).T
+    assert np.mean(low < high) > 0.95
+    with pytest.raises(ValueError, match="one output for each target"):
+        model.fit(X_reg, Y_reg[:, 0], X_val=X_reg, y_val=Y_reg[:, 0])
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_each_layer_has_its_activation():
+    model = MLPClassifier((8, 6), ["gelu", "logistic"], solver="lbfgs", max_iter=500).fit(X_iris, y_iris)
+    assert model.net_.config.activations == ("gelu", "sigmoid", "softmax")
+    with pytest.raises(ValueError, match="2 hidden layers"):
+        MLPClassifier((8, 6), ["gelu"]).fit(X_iris, y_iris)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_dropout_changes_training_and_not_predictions():
+    losses = [MLPClassifier(dropout=share, max_iter=30, random_state=0).fit(X_iris, y_iris) for share in (0, 0.5)]
+    assert losses[0].loss_ < losses[1].loss_
+    np.testing.assert_array_equal(losses[1].predict_proba(X_iris), losses[1].predict_proba(X_iris))
+    with pytest.raises(ValueError, match="dropout must be 0 with solver='lbfgs'"):
+        MLPClassifier(dropout=0.5, solver="lbfgs").fit(X_iris, y_iris)
+
+
+def test_class_weight_is_a_sample_weight():
+    settings = {"solver": "lbfgs", "max_iter": 2000, "random_state": 0, "alpha": 1.0}
+    balanced = MLPClassifier(class_weight="balanced", **settings).fit(X_iris[:110], y_iris[:110])
+    by_hand = MLPClassifier(**settings).fit(
+        X_iris[:110], y_iris[:110], sample_weight=np.repeat([110 / 150, 110 / 150, 110 / 30], [50, 50, 10])
+    )
+    np.testing.assert_allclose(balanced.coefs_[0], by_hand.coefs_[0], rtol=1e-6)
+
+
+def test_validation_data_of_ones_own_stop_the_fit():
+    model = MLPClassifier(learning_rate_init=0.05, max_iter=1000, random_state=0)
+    model.fit(X_iris[::2], y_iris[::2], X_val=X_iris[1::2], y_val=y_iris[1::2])
+    assert model.n_iter_ == len(model.validation_scores_) < 1000
+    assert model.score(X_iris[1::2], y_iris[1::2]) == model.best_validation_score_
+    with pytest.raises(ValueError, match="together"):
+        model.fit(X_iris, y_iris, X_val=X_iris)
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_callback_sees_epochs_and_stops(solver):
+    seen = []
+    model = MLPClassifier(solver=solver, callback=lambda state: seen.append(state.loss) or len(seen) == 4)
+    model.fit(X_iris, y_iris)
+    assert len(seen) == model.n_iter_ == 4
+    assert seen[-1] < seen[0]
+
+
+@pytest.mark.parametrize("settings", [{"solver": "sgd", "learning_rate_init": 5}, {}, {"solver": "lbfgs"}], ids=str)
+def test_divergence_raises_and_keeps_finite_weights(settings):
+    model = MLPRegressor(activation="identity", random_state=0, **settings)
+    with pytest.raises(DivergenceError, match="Solver produced non-finite"):
+        model.fit(X_reg if "learning_rate_init" in settings else 1e300 * X_reg, Y_reg)
+    assert np.isfinite(model.net_.parameters).all()
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_divergence_with_early_stopping_keeps_the_best_epoch():
+    model = MLPRegressor(activation="identity", solver="sgd", learning_rate_init=1, early_stopping=True, random_state=0)
+    with pytest.warns(ConvergenceWarning, match="the parameters are those of the best epoch"):
+        model.fit(3 * X_reg, Y_reg)
+    assert np.isnan(model.validation_scores_[-1])
+    assert np.isfinite(model.predict(X_reg)).all()
+
+
+def test_an_interrupt_ends_the_fit_with_a_warning():
+    def interrupt(state):
+        raise KeyboardInterrupt
+
+    with pytest.warns(UserWarning, match="interrupted by user"):
+        assert MLPRegressor(callback=interrupt).fit(X_reg, Y_reg).n_iter_ == 1
+
+
+def test_without_scikit_learn_the_error_says_what_to_install():
+    program = "import sys; sys.modules['sklearn'] = None; import chainrule; import chainrule.estimators"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert "ImportError: MLPRegressor and MLPClassifier need scikit-learn 1.6" in run.stderr
+    assert "pip install chainrule[sklearn]" in run.stderr
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, ">f8"])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_float32_stays_float32_and_all_else_is_float64(dtype):
+    X = np.round(3 * X_reg).astype(dtype)
+    model = MLPRegressor(max_iter=2, random_state=0).fit(X, Y_reg)
+    assert model.predict(X).dtype == model.coefs_[0].dtype == (np.float32 if dtype == np.float32 else np.float64)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("form", ["csr_matrix", "csc_matrix", "csr_array"])
+def test_sparse_input_gives_what_dense_input_gives(form):
+    sparse = pytest.importorskip("scipy.sparse")
+    X = np.where(X_iris > 0, X_iris, 0.0)
+    dense, of_sparse = (
+        MLPClassifier(max_iter=5, random_state=0).fit(data, y_iris) for data in (X, getattr(sparse, form)(X))
+    )
+    np.testing.assert_array_equal(dense.coefs_[0], of_sparse.coefs_[0])
+    np.testing.assert_array_equal(dense.predict_proba(X), dense.predict_proba(getattr(sparse, form)(X)))
+
+
+def test_weights_are_the_nets_own_also_after_a_user_put_in_others():
+    model = MLPRegressor(solver="lbfgs").fit(X_reg, Y_reg)
+    assert isinstance(model.net_, Net)
+    model.coefs_[1] = np.zeros_like(model.coefs_[1])
+    model.intercepts_ = [np.zeros(100), np.array([1.0, 2.0])]
+    np.testing.assert_array_equal(model.predict(X_reg[:2]), [[1, 2], [1, 2]])
+    assert model.coefs_[1] is model.net_.weights[1]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"hidden_layer_sizes": (3, 0)}, "hidden_layer_sizes must be > 0"),
+        ({"activation": "softmax"}, "activation"),
+        ({"solver": "newton"}, "solver"),
+        ({"dropout": 1.0}, "dropout"),
+        ({"n_threads": 0}, "n_threads"),
+        ({"loss": "log_loss"}, "loss must be one of"),
+        ({"solver": "rprop", "batch_size": 10}, "batch_size"),
+    ],
+    ids=str,
+)
+def test_bad_parameters_are_named(settings, message):
+    with pytest.raises(ValueError, match=message):
+        MLPRegressor(**settings).fit(X_reg, Y_reg)
+
+
+@pytest.mark.parametrize("fault", [np.nan, np.inf])
+def test_faults_of_data_are_told_in_scikit_learns_words(fault):
+    model = MLPRegressor(solver="lbfgs").fit(X_reg, Y_reg)
+    X = X_reg.copy()
+    X[3, 1] = fault
+    with pytest.raises(ValueError, match="Input X contains"):
+        model.predict(X)
+    with pytest.raises(ValueError, match="X has 5 features, but MLPRegressor is expecting 6"):
+        model.predict(X_reg[:, :5])
+
+
+def test_threads_change_no_bit():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        one, two = (
+            MLPRegressor(hidden_layer_sizes=(300,), max_iter=3, n_threads=n, random_state=0).fit(X_reg, Y_reg)
+            for n in (1, 2)
+        )
+    np.testing.assert_array_equal(one.coefs_[0], two.coefs_[0])
