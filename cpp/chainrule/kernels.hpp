@@ -160,6 +160,7 @@ struct TinyNet {
   LossRule loss;
   Reduction reduction = Reduction::mean;
   bool bias = true;
+  bool units_in_lanes = false;  // of its one hidden layer; the output is one
   T* parameters = nullptr;
   T* gradients = nullptr;
   std::size_t size = 0;

@@ -14,6 +14,14 @@ void copy(Buffer<T>& to, const Buffer<T>& from) {
   std::memcpy(to.data(), from.data(), from.size() * sizeof(T));
 }
 
+// Whether units go in the lanes instead of rows: where they fill them, and just one output needs sums over
+// them.
+template <class T>
+bool one_wide_hidden_layer(const Net<T>& net) {
+  return net.layers().size() == 2 && net.outputs() == 1 && !keeps_slopes(net.layers()[0]) &&
+         net.layers()[0].fan_out >= kAlignment / sizeof(T);
+}
+
 }  // namespace
 
 template <class T>
@@ -21,7 +29,7 @@ bool Tiny<T>::suits(const Net<T>& net, std::size_t batch_size) {
   // Measured against rows of units, by nets of 8 to 32 units and minibatches of 1 to 256 rows.
   constexpr std::size_t most_features = 32;
   const bool half_full = batch_size >= kAlignment / sizeof(T) / 2;
-  const std::size_t most_weights = half_full ? 384 : 128;
+  const std::size_t most_weights = one_wide_hidden_layer(net) ? 2048 : half_full ? 384 : 128;
   return net.features() <= most_features && std::ranges::all_of(net.layers(), [&](const Layer& layer) {
            return layer.fan_in * layer.fan_out <= most_weights;
          });
@@ -32,7 +40,8 @@ Tiny<T>::Tiny(Net<T>& net, std::size_t rows) : net_(net) {
   const auto& layers = net.layers();
   const std::size_t stride = padded<T>(rows);
   std::size_t units = net.features() + 2 * net.outputs() + 1;  // inputs, yhat and targets, ones
-  for (const Layer& layer : layers) units += (keeps_slopes(layer) ? 3 : 2) * layer.fan_out;
+  // Planes hold a row of the minibatch a column, or, of one hidden layer, a padded row of units a row.
+  for (const Layer& layer : layers) units += (keeps_slopes(layer) ? 3 : 2) * padded<T>(layer.fan_out);
   arena_ = Buffer<T>(units * stride);
   T* next = arena_.data();
   const auto take = [&next, stride](std::size_t count) {
@@ -45,6 +54,7 @@ Tiny<T>::Tiny(Net<T>& net, std::size_t rows) : net_(net) {
   view_.loss = net.loss_rule();
   view_.reduction = net.reduction();
   view_.bias = net.has_bias();
+  view_.units_in_lanes = one_wide_hidden_layer(net);
   view_.parameters = net.parameters().data();
   view_.gradients = net.gradients().data();
   view_.size = net.parameters().size();
@@ -57,8 +67,9 @@ Tiny<T>::Tiny(Net<T>& net, std::size_t rows) : net_(net) {
   T* ones = take(1);
   std::fill_n(ones, stride, T(1));
   for (const Layer& layer : layers) {
-    T *a = take(layer.fan_out), *delta = take(layer.fan_out);
-    planes_.push_back({a, delta, keeps_slopes(layer) ? take(layer.fan_out) : nullptr});
+    const std::size_t room = padded<T>(layer.fan_out);
+    T *a = take(room), *delta = take(room);
+    planes_.push_back({a, delta, keeps_slopes(layer) ? take(room) : nullptr});
   }
   view_.planes = planes_.data();
 

@@ -208,6 +208,10 @@ inline void combine(T* x, const T* y, std::size_t count, Function f) {
 template <class T, class Function>
 void map_rows(T* y, std::ptrdiff_t y_stride, const T* x, std::ptrdiff_t x_stride, std::size_t rows,
               std::size_t columns, Function f) {
+  if (y_stride == x_stride && y_stride == static_cast<std::ptrdiff_t>(columns)) {  // one long row
+    columns *= rows;
+    rows = 1;
+  }
   if (columns >= kLanes<T>) {
     for (std::size_t i = 0; i < rows; ++i, y += y_stride, x += x_stride) map(y, x, columns, f);
     return;

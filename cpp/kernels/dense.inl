@@ -6,12 +6,13 @@ namespace chainrule {
 namespace {
 
 // Calls finish(i, j, rows, columns) for the parts of the product in which its end is still to be done. Narrow
-// products are finished in one go: six short rows fill few vectors.
+// products are finished in one go, for six short rows fill few vectors, and so are those that stay in the
+// first-level cache anyway.
 template <class T, class Finish>
 void multiply_and_finish(const Product<T>& product, bool apart, Finish finish) {
   if (!apart) {
     multiply(product);
-  } else if (product.columns < kLanes<T>) {
+  } else if (product.columns < kLanes<T> || product.rows * product.columns * sizeof(T) <= 8192) {
     multiply(product);
     finish(0, 0, product.rows, product.columns);
   } else {
@@ -19,32 +20,35 @@ void multiply_and_finish(const Product<T>& product, bool apart, Finish finish) {
   }
 }
 
-// Two vectors' products, in lanes of 64 bytes.
-template <class T>
-inline Vec<T> products(const T* x, const T* y, std::size_t size) {
-  Vec<T> parts[kParts] = {};
-  std::size_t i = 0;
-  for (; i + kParts * kLanes<T> <= size; i += kParts * kLanes<T>) {
-    for (std::size_t k = 0; k < kParts; ++k) {
-      const std::size_t from = i + k * kLanes<T>;
-      parts[k] = multiply_add(load(x + from), load(y + from), parts[k]);
-    }
-  }
-  for (std::size_t k = 0; i < size; ++k, i += kLanes<T>) {
-    parts[k] = multiply_add(load_most(x + i, size - i), load_most(y + i, size - i), parts[k]);
-  }
-  return sum_of_parts<T>(parts);
-}
-
-// One output fills one lane of a vector. The inputs fill them all, and the sums over lanes of as many rows
-// are taken together. Measured: half the time of y^T = w^T x^T, which transposes x.
+// One output fills one lane of a vector. The inputs fill them all, in 64 bytes of lanes, and the sums over
+// lanes of as many rows are taken together. Measured: half the time of y^T = w^T x^T, which transposes x.
 template <class T>
 void affine_one_output(T* y, std::ptrdiff_t y_stride, const T* x, std::ptrdiff_t x_stride, const T* w,
                        const T* bias, std::size_t rows, std::size_t fan_in) {
-  for (std::size_t first = 0; first < rows; first += kLanes<T>) {
-    const std::size_t count = rows - first < kLanes<T> ? rows - first : kLanes<T>;
-    Vec<T> sums[kLanes<T>] = {};
-    for (std::size_t r = 0; r < count; ++r, x += x_stride) sums[r] = products(x, w, fan_in);
+  constexpr std::size_t lanes = kLanes<T>;
+  for (std::size_t first = 0; first < rows; first += lanes) {
+    const std::size_t count = rows - first < lanes ? rows - first : lanes;
+    // Rows beyond the last are the last again.
+    const T* row[lanes];
+    for (std::size_t r = 0; r < lanes; ++r)
+      row[r] = x + static_cast<std::ptrdiff_t>(first + (r < count ? r : count - 1)) * x_stride;
+    Vec<T> parts[lanes][kParts] = {};
+    for (std::size_t i = 0; i < fan_in; i += kParts * lanes) {
+      for (std::size_t k = 0; k < kParts && i + k * lanes < fan_in; ++k) {
+        const std::size_t from = i + k * lanes, left = fan_in - from;
+        const Vec<T> weights = load_most(w + from, left);
+        if (left >= lanes) {
+#pragma GCC unroll 16
+          for (std::size_t r = 0; r < lanes; ++r)
+            parts[r][k] = multiply_add(load(row[r] + from), weights, parts[r][k]);
+        } else {
+          for (std::size_t r = 0; r < lanes; ++r)
+            parts[r][k] = multiply_add(load_first(row[r] + from, left), weights, parts[r][k]);
+        }
+      }
+    }
+    Vec<T> sums[lanes];
+    for (std::size_t r = 0; r < lanes; ++r) sums[r] = sum_of_parts<T>(parts[r]);
     const Vec<T> total = sums_of_lanes<T>(sums) + (bias == nullptr ? T(0) : *bias);
     if (y_stride == 1) {
       store_most(y + first, total, count);
