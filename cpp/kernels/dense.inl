@@ -20,6 +20,19 @@ void multiply_and_finish(const Product<T>& product, bool apart, Finish finish) {
   }
 }
 
+// Products of a row of x and the weights, summed but for the lanes.
+template <class T>
+inline Vec<T> row_products(const T* x, const T* w, std::size_t fan_in) {
+  Vec<T> parts[kParts] = {};
+  std::size_t i = 0;
+  for (; i + kParts * kLanes<T> <= fan_in; i += kParts * kLanes<T>)
+    for (std::size_t k = 0; k < kParts; ++k)
+      parts[k] = multiply_add(load(x + i + k * kLanes<T>), load(w + i + k * kLanes<T>), parts[k]);
+  for (std::size_t k = 0; i < fan_in; ++k, i += kLanes<T>)
+    parts[k] = multiply_add(load_most(x + i, fan_in - i), load_most(w + i, fan_in - i), parts[k]);
+  return sum_of_parts<T>(parts);
+}
+
 // One output fills one lane of a vector. The inputs fill them all, in 64 bytes of lanes, and the sums over
 // lanes of as many rows are taken together. Measured: half the time of y^T = w^T x^T, which transposes x.
 template <class T>
@@ -28,6 +41,11 @@ void affine_one_output(T* y, std::ptrdiff_t y_stride, const T* x, std::ptrdiff_t
   constexpr std::size_t lanes = kLanes<T>;
   for (std::size_t first = 0; first < rows; first += lanes) {
     const std::size_t count = rows - first < lanes ? rows - first : lanes;
+    if (count == 1) {  // alone, it need not wait for fifteen more
+      Vec<T> sums[lanes] = {row_products(x + static_cast<std::ptrdiff_t>(first) * x_stride, w, fan_in)};
+      *y = sums_of_lanes<T>(sums)[0] + (bias == nullptr ? T(0) : *bias);
+      return;
+    }
     // Rows beyond the last are the last again.
     const T* row[lanes];
     for (std::size_t r = 0; r < lanes; ++r)
@@ -51,7 +69,8 @@ void affine_one_output(T* y, std::ptrdiff_t y_stride, const T* x, std::ptrdiff_t
     for (std::size_t r = 0; r < lanes; ++r) sums[r] = sum_of_parts<T>(parts[r]);
     const Vec<T> total = sums_of_lanes<T>(sums) + (bias == nullptr ? T(0) : *bias);
     if (y_stride == 1) {
-      store_most(y + first, total, count);
+      store_most(y, total, count);
+      y += count;
     } else {
       for (std::size_t r = 0; r < count; ++r, y += y_stride) *y = total[r];
     }
