@@ -84,7 +84,8 @@ Out convert(In value) {
 template <class Out>
 void gather(Out* out, std::size_t stride, const Rows& source, const RowRange& range) {
   with_type(source.type, [&]<class In>(In) {
-    const bool packed = source.column_stride == static_cast<std::ptrdiff_t>(sizeof(In));
+    // A row of one number is not worth a call.
+    const bool packed = source.columns > 1 && source.column_stride == static_cast<std::ptrdiff_t>(sizeof(In));
     for (std::size_t i = 0; i < range.count; ++i) {
       const std::size_t row = range.indices == nullptr ? range.first + i : range.indices[i];
       const std::byte* from = source.data + static_cast<std::ptrdiff_t>(row) * source.row_stride;

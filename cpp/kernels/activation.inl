@@ -256,19 +256,25 @@ void activate(Activation activation, T* a, std::ptrdiff_t a_stride, const T* h, 
 }
 
 // The same in place, keeping each unit's slope da/dh beside it, and dropping some: for activations whose
-// outputs do not tell it. `index_of(i, j)` are the places of a vector's numbers in the minibatch, see
-// Dropper.
-template <class T, class IndexOf>
+// outputs do not tell it.
+template <class T>
 CHAINRULE_INLINE void activate_keeping_slopes(Activation activation, T* a, T* slopes, std::ptrdiff_t stride,
                                               std::size_t rows, std::size_t columns, const Dropout& dropout,
-                                              IndexOf index_of) {
+                                              Places places) {
   const Dropper<T> dropper(dropout);
+  const bool drops = dropout.share != 0;
+  const Bits<T> across = indices<T>(places.column * kLanes<T>, 0);
   with_activation<T>(activation, [&](auto function) {
     T *to = a, *beside = slopes;
     for (std::size_t i = 0; i < rows; ++i, to += stride, beside += stride) {
-      for (std::size_t j = 0; j < columns; j += kLanes<T>) {
+      Bits<T> index = indices<T>(places.first + i * places.row, places.column);
+      for (std::size_t j = 0; j < columns; j += kLanes<T>, index += across) {
         Vec<T> slope, value = decltype(function)::value(load_most(to + j, columns - j), slope);
-        if (dropout.share != 0) dropper.drop(index_of(i, j), value, slope);
+        if (drops) {
+          const Vec<T> factor = dropper.factor(index);
+          value *= factor;
+          slope *= factor;
+        }
         store_most(to + j, value, columns - j);
         store_most(beside + j, slope, columns - j);
       }
@@ -279,11 +285,8 @@ CHAINRULE_INLINE void activate_keeping_slopes(Activation activation, T* a, T* sl
 template <class T>
 void activate_keeping_slopes(Activation activation, T* a, T* slopes, std::ptrdiff_t stride, std::size_t rows,
                              std::size_t columns, const Dropout& dropout) {
-  activate_keeping_slopes(activation, a, slopes, stride, rows, columns, dropout,
-                          [&](std::size_t i, std::size_t j) {
-                            const std::size_t row = dropout.first_row + i;
-                            return indices<T>(row * dropout.units + dropout.first_column + j, 1);
-                          });
+  const std::size_t first = dropout.first_row * dropout.units + dropout.first_column;
+  activate_keeping_slopes(activation, a, slopes, stride, rows, columns, dropout, {first, dropout.units, 1});
 }
 
 // x[i][j] = f(x[i][j], y[i][j]) over rows.

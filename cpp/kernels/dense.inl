@@ -12,7 +12,7 @@ template <class T, class Finish>
 void multiply_and_finish(const Product<T>& product, bool apart, Finish finish) {
   if (!apart) {
     multiply(product);
-  } else if (product.columns < kLanes<T> || product.rows * product.columns * sizeof(T) <= 8192) {
+  } else if (product.columns < kLanes<T> || product.rows * product.columns * sizeof(T) <= 16384) {
     multiply(product);
     finish(0, 0, product.rows, product.columns);
   } else {
@@ -117,15 +117,15 @@ void backward_input(T* dx, std::ptrdiff_t dx_stride, const T* delta, std::ptrdif
       1,     {w, static_cast<std::ptrdiff_t>(fan_out), fan_out > 1 ? Layout::transposed : Layout::rows},
       rows,  fan_out,
       fan_in};
-  const bool relu = end.activation == Activation::relu && !end.are_slopes;
-  product.end = relu ? TileEnd::relu_backward : TileEnd::store;
+  const bool relu = end.activation == Activation::relu;
+  product.end = end.are_slopes ? TileEnd::times_kept : relu ? TileEnd::relu_backward : TileEnd::store;
   product.kept = end.kept;
   product.kept_stride = end.kept_stride;
-  const bool apart = !relu && (end.are_slopes || end.activation != Activation::identity);
+  const bool apart = !end.are_slopes && !relu && end.activation != Activation::identity;
   multiply_and_finish(product, apart, [&](std::size_t i, std::size_t j, std::size_t tall, std::size_t wide) {
     const auto row = static_cast<std::ptrdiff_t>(i);
     activation_backward(end.activation, dx + row * dx_stride + j, dx_stride,
-                        end.kept + row * end.kept_stride + j, end.kept_stride, tall, wide, end.are_slopes);
+                        end.kept + row * end.kept_stride + j, end.kept_stride, tall, wide, false);
   });
 }
 

@@ -36,7 +36,12 @@ inline Bits<T> random_bits(DrawKeys keys, Bits<T> index) {
   return mix(index ^ keys.first) + keys.second;
 }
 
-// Lanes whose output stays, and what it is multiplied by.
+// Where in the minibatch the numbers of a matrix are: that of (i, j) at first + i row + j column.
+struct Places {
+  std::size_t first, row, column;
+};
+
+// Drops a layer's outputs and scales those that stay.
 template <class T>
 struct Dropper {
   Dropout dropout;
@@ -48,12 +53,10 @@ struct Dropper {
         threshold(static_cast<std::uint32_t>(of.share * 4294967296.0)),
         scale(broadcast(static_cast<T>(1 / (1 - of.share)))) {}
 
-  // `index`: row * units + unit
-  void drop(Bits<T> index, Vec<T>& a, Vec<T>& slope) const {
-    const auto dropped32 = random_bits<T>(dropout.keys, index) < threshold;
-    const IntVec<T> dropped = __builtin_convertvector(dropped32, IntVec<T>);
-    a = select<T>(dropped, Vec<T>{}, a * scale);
-    slope = select<T>(dropped, Vec<T>{}, slope * scale);
+  // What a and its slope are multiplied by; `index`: row * units + unit.
+  Vec<T> factor(Bits<T> index) const {
+    const auto kept = random_bits<T>(dropout.keys, index) >= threshold;
+    return select<T>(__builtin_convertvector(kept, IntVec<T>), scale, Vec<T>{});
   }
 };
 

@@ -24,8 +24,9 @@ CHAINRULE_INLINE void for_tile(Work work) {
 }
 
 // What a tile does with its sums, in registers: stores them, adds them to what was there, or takes a relu
-// forward or backward, which is where `kept` is positive. Other activations follow the tile, see dense.inl.
-enum class TileEnd { store, add, relu, relu_backward };
+// forward or backward, which is where `kept` is positive, or multiplies them by slopes that were kept. Other
+// activations follow the tile, see dense.inl.
+enum class TileEnd { store, add, relu, relu_backward, times_kept };
 
 // c[i][j] = start[i * start_row + j] + sum_p a[i * a_row + p * a_step] b[p * b_stride + j], for as many rows
 // as a tile has and j < columns; nothing where start is null. Of the last row, a, c and start stand at a
@@ -80,6 +81,7 @@ void tile(const TileProduct<T>& product) {
     }
   }
   const auto c = [&](int r) { return r + 1 < Rows ? product.c + r * product.c_stride : product.last_c; };
+  const auto kept = [&](int r) { return product.kept + r * product.kept_stride; };
   switch (product.end) {
     case TileEnd::store:
       break;
@@ -91,9 +93,11 @@ void tile(const TileProduct<T>& product) {
       for_tile<Rows, Vectors>([&](int r, int v) { sum[r][v] = Relu<T>::value(sum[r][v]); });
       break;
     case TileEnd::relu_backward:
-      for_tile<Rows, Vectors>([&](int r, int v) {
-        sum[r][v] = Relu<T>::slope(sum[r][v], load(product.kept + r * product.kept_stride + v * lanes));
-      });
+      for_tile<Rows, Vectors>(
+          [&](int r, int v) { sum[r][v] = Relu<T>::slope(sum[r][v], load(kept(r) + v * lanes)); });
+      break;
+    case TileEnd::times_kept:
+      for_tile<Rows, Vectors>([&](int r, int v) { sum[r][v] *= load(kept(r) + v * lanes); });
   }
   if (whole) {
     for_tile<Rows, Vectors>([&](int r, int v) { store(c(r) + v * lanes, sum[r][v]); });

@@ -213,13 +213,11 @@ class TinyPass {
     const Layer& layer = net_.layers[l];
     const TinyPlanes<T>& planes = net_.planes[l];
     if (planes.slopes != nullptr) {
-      // A plane is a unit: along it, the index goes from row to row.
+      // A plane is a unit: along it, places go from row to row.
       const Dropout dropout{layer.dropout, keys_of(draw_, l), layer.fan_out, first_row_, 0};
       activate_keeping_slopes(layer.activation, planes.activations, planes.slopes,
                               static_cast<std::ptrdiff_t>(net_.stride), layer.fan_out, net_.stride, dropout,
-                              [&](std::size_t unit, std::size_t row) {
-                                return indices<T>((first_row_ + row) * layer.fan_out + unit, layer.fan_out);
-                              });
+                              {first_row_ * layer.fan_out, 1, layer.fan_out});
       return;
     }
     with_activation<T>(layer.activation, [&](auto function) {
