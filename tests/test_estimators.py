@@ -89,6 +89,22 @@ def test_several_outputs_report_scikit_learns_loss():
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("hidden", [(9,), (100, 30)])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_penalty_of_a_last_smaller_minibatch_is_scikit_learns(hidden, weighted):
+    settings = {"shuffle": False, "batch_size": 64, "alpha": 5.0, "max_iter": 3, "hidden_layer_sizes": hidden}
+    models = ours_and_theirs("MLPClassifier", settings)
+    weights = np.random.default_rng(0).uniform(0.5, 2, len(X_iris)) if weighted else None
+    if weighted and "sample_weight" not in signature(peer.MLPClassifier.fit).parameters:
+        pytest.skip("scikit-learn's fit takes sample_weight from 1.7 on")
+    for model in models:
+        model.fit(X_iris, y_iris, **({} if weights is None else {"sample_weight": weights}))
+    for mine, other in zip(*(model.coefs_ for model in models), strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(models[0].loss_curve_, models[1].loss_curve_, rtol=0.01)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 def test_minibatches_learn_as_scikit_learns_do(solver):
     losses = []

@@ -124,3 +124,10 @@ def test_what_is_out_of_range_is_named(arguments, error):
     (name,) = arguments
     with pytest.raises(error, match=name):
         step_of(**arguments)
+
+
+def test_penalties_per_weight_are_shared_by_the_minibatch():
+    settings = Regularization(l1=2.0, l2=1.0, clip_norm=3.0, per_weight=True)
+    assert settings.of_minibatch(4.0) == Regularization(l1=0.5, l2=0.25, clip_norm=3.0)
+    assert settings.of_minibatch(0.0) == Regularization(clip_norm=3.0)
+    assert Regularization(l2=1.0).of_minibatch(4.0) == Regularization(l2=1.0)

@@ -125,7 +125,17 @@ struct Regularization {
   double clip_norm = 0;
   double max_norm = 0;
   bool penalize_biases = false;
+  bool per_weight = false;  // whether penalties, like the rows' losses, are over the minibatch's weight
 
+  // The same for a minibatch of that weight.
+  Regularization of_minibatch(double weight_sum) const {
+    Regularization its = *this;
+    if (per_weight) {
+      its.l1 *= gradient_scale(Reduction::mean, weight_sum);
+      its.l2 *= gradient_scale(Reduction::mean, weight_sum);
+    }
+    return its;
+  }
   bool changes_gradients() const { return l1 != 0 || l2 != 0 || clips(); }
   bool clips() const { return clip_value != 0 || clip_norm != 0; }
 };

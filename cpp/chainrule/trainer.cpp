@@ -102,7 +102,7 @@ LossSum Stepper<T>::step(const Dataset& data, const Batch& batch, OptimizerState
     if (settings.changes_gradients()) {
       // Clipping would make any number finite.
       if (settings.clips() && !kernel.all_finite(g, size)) throw Divergence("the gradient is not finite");
-      kernel.regularize(g, w, settings, net_.weight_count(), size);
+      kernel.regularize(g, w, settings.of_minibatch(sum.weight), net_.weight_count(), size);
     }
     state.step(net_, optimizer, space_.threads());
   }

@@ -355,11 +355,12 @@ bool tiny_train(const TinyNet<T>& net, const Block<T>& block, std::size_t batch_
     const std::size_t left = block.rows - first;
     TinyPass<T> pass(net, block, first, left < batch_size ? left : batch_size, step.t);
     pass.forward();
-    pass.loss(gradient_scale(net.reduction, pass.weight_sum()), losses);
+    const double weight_sum = pass.weight_sum();
+    pass.loss(gradient_scale(net.reduction, weight_sum), losses);
     pass.backward();
     pass.gradients(false);
     advance(step);
-    if (!tiny_update(net, settings, step)) return false;
+    if (!tiny_update(net, settings.of_minibatch(weight_sum), step)) return false;
   }
   loss = losses.sum();
   return loss - loss == 0 && all_finite(net.parameters, net.size);

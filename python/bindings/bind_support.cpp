@@ -91,11 +91,11 @@ void register_optimizer(py::module_& module) {
 void register_regularization(py::module_& module) {
   py::class_<Regularization>(module, "Regularization", "Penalties, clipping and limits; 0 is off.")
       .def(py::init([](double l1, double l2, double clip_value, double clip_norm, double max_norm,
-                       bool penalize_biases) {
-             return Regularization{l1, l2, clip_value, clip_norm, max_norm, penalize_biases};
+                       bool penalize_biases, bool per_weight) {
+             return Regularization{l1, l2, clip_value, clip_norm, max_norm, penalize_biases, per_weight};
            }),
            py::kw_only(), py::arg("l1"), py::arg("l2"), py::arg("clip_value"), py::arg("clip_norm"),
-           py::arg("max_norm"), py::arg("penalize_biases"));
+           py::arg("max_norm"), py::arg("penalize_biases"), py::arg("per_weight"));
 }
 
 void register_permutation(py::module_& module) {

@@ -23,7 +23,15 @@ class Optimizer:
 
 class Regularization:
     def __init__(
-        self, *, l1: float, l2: float, clip_value: float, clip_norm: float, max_norm: float, penalize_biases: bool
+        self,
+        *,
+        l1: float,
+        l2: float,
+        clip_value: float,
+        clip_norm: float,
+        max_norm: float,
+        penalize_biases: bool,
+        per_weight: bool,
     ) -> None: ...
 
 # What Net32 and Net64 share, and what Fit32 and Fit64 do; the core compiles one template for each.

@@ -49,4 +49,5 @@ def _core_regularization(given: Regularization) -> _core.Regularization:
         clip_norm=float(given.clip_norm or 0),
         max_norm=float(given.max_norm or 0),
         penalize_biases=given.penalize_biases,
+        per_weight=given.per_weight,
     )

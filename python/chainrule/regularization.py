@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .checks import read_flag, read_number
 
@@ -31,6 +31,9 @@ class Regularization:
         to it after the step. Biases do not count.
     penalize_biases : bool, default False
         Whether l1 and l2 count the biases too.
+    per_weight : bool, default False
+        Whether l1 and l2 are divided by the sum of the minibatch's weights, or its number of rows, as scikit-learn
+        does with its ``alpha``.
 
     Raises
     ------
@@ -50,6 +53,7 @@ class Regularization:
     clip_norm: float | None = None
     clip_value: float | None = None
     penalize_biases: bool = False
+    per_weight: bool = False
 
     def __post_init__(self) -> None:
         read_number("l1", self.l1)
@@ -58,3 +62,11 @@ class Regularization:
             if getattr(self, limit) is not None:
                 read_number(limit, getattr(self, limit), positive=True)
         read_flag("penalize_biases", self.penalize_biases)
+        read_flag("per_weight", self.per_weight)
+
+    def of_minibatch(self, weight_sum: float) -> Regularization:
+        """Return the same for a minibatch of that weight."""
+        if not self.per_weight:
+            return self
+        share = 1 / weight_sum if weight_sum else 0.0
+        return replace(self, l1=self.l1 * share, l2=self.l2 * share, per_weight=False)

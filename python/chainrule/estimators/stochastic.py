@@ -107,7 +107,7 @@ class StochasticFit:
         batch = batch_rows(estimator.batch_size, self._rows, self._optimizer)
         check_batch_size(self._optimizer, batch, self._rows)
         self._engine = start_core_fit(
-            net._core, net.seed, FitData(training.X, training.Y, training.weights), self._options(training, batch)
+            net._core, net.seed, FitData(training.X, training.Y, training.weights), self._options(batch)
         )
         self._batches = math.ceil(self._rows / batch)
         self._penalty = 0.5 * float(estimator.alpha) * self._batches / training.weight_sum
@@ -156,14 +156,12 @@ class StochasticFit:
         mode = "constant" if fixed else estimator.learning_rate
         estimator._optimizer = StepSize(mode, float(optimizer.lr), float(estimator.power_t))
 
-    def _options(self, training: Rows, batch: int) -> FitOptions:
-        # The penalty of a step is alpha over the weight of its rows; a last, smaller minibatch gets that of the others.
-        weight_of_batch = training.weight_sum * batch / len(training)
+    def _options(self, batch: int) -> FitOptions:
         return FitOptions(
             optimizer=self._optimizer,
             batch_size=batch,
             shuffle=bool(self._estimator.shuffle),
-            regularization=Regularization(l2=float(self._estimator.alpha) / weight_of_batch),
+            regularization=Regularization(l2=float(self._estimator.alpha), per_weight=True),
             tol=0.0,
             patience=None,
             time_limit=math.inf,

@@ -91,7 +91,8 @@ class Trainer:
         if not math.isfinite(loss):
             raise DivergenceError("the loss is not finite")
         layers.backward(passes, Y, share)
-        add_penalties(layers.gradients[self.penalised], layers.parameters[self.penalised], self.regularization)
+        penalties = self.regularization.of_minibatch(float(weights.sum()))
+        add_penalties(layers.gradients[self.penalised], layers.parameters[self.penalised], penalties)
         clip_gradients(layers.gradients, self.regularization)
         update(self.rule, self.optimizer, lr, layers.gradients, layers.frozen_parameters())
         limit_weights(layers.unfrozen_weights(), self.regularization)
