@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import os
+from pathlib import Path
 
 import nox
 
 nox.options.sessions = ["lint", "cpp"]
 
 BUILD_OPTIONS = ["-DCHAINRULE_PYTHON=OFF", "-DCHAINRULE_TESTS=ON", "-DCHAINRULE_WERROR=ON"]
+
+#: What AddressSanitizer needs, to be preloaded into an interpreter that is built without it. Leaks are looked for in
+#: the C++ tests: Python keeps much at its end that would be taken for some.
+SANITIZER_LIBRARIES = ["asan", "ubsan", "stdc++"]
+SANITIZER_OPTIONS = {"ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "print_stacktrace=1", "PYTHONMALLOC": "malloc"}
+
+#: What the tests have to run, in per cent, of the C++ and of the Python; docs/coverage_gaps.md says what they do not.
+MIN_LINES, MIN_BRANCHES = 95, 90
+COUNTED = {"lines": "statements", "branches": "branches"}
+#: A template counts once, whatever it is compiled for; branches that only the compiler wrote do not count.
+GCOVR_OPTIONS = ["--root", ".", "--filter", "cpp/", "--filter", "python/bindings/", "--merge-lines"]
+GCOVR_OPTIONS += ["--exclude-throw-branches", "--exclude-unreachable-branches", "--print-summary"]
+GCOVR_OPTIONS += ["--fail-under-line", str(MIN_LINES), "--fail-under-branch", str(MIN_BRANCHES)]
 
 
 def build(session: nox.Session, folder: str, *options: str, targets: tuple[str, ...] = ("all",)) -> None:
@@ -53,6 +68,50 @@ def aarch64(session: nox.Session) -> None:
     """Do the same for 64-bit ARM, with Debian's g++-aarch64-linux-gnu and qemu-user."""
     build(session, "build/aarch64", "-DCMAKE_TOOLCHAIN_FILE=cmake/aarch64-linux-gnu.cmake")
     session.run("ctest", "--test-dir", "build/aarch64", "--output-on-failure", *session.posargs)
+
+
+@nox.session
+def asan(session: nox.Session) -> None:
+    """Run the C++ tests, and the Python ones or those after `--`, under Address- and UndefinedBehaviorSanitizer."""
+    options = ["CHAINRULE_SANITIZE=address,undefined,float-cast-overflow", "CHAINRULE_TESTS=ON", "CHAINRULE_WERROR=ON"]
+    settings = ["build-dir=build/asan", "cmake.build-type=RelWithDebInfo", *(f"cmake.define.{o}" for o in options)]
+    session.install(".[test]", *(f"--config-settings={setting}" for setting in settings))
+    session.run("ctest", "--test-dir", "build/asan", "--output-on-failure", external=True)
+    session.run("python", "-c", "import chainrule", success_codes=[1], silent=True)  # for want of the sanitizers
+    find = [["g++", f"-print-file-name=lib{name}.so"] for name in SANITIZER_LIBRARIES]
+    libraries = [str(session.run(*command, silent=True, external=True)).strip() for command in find]
+    session.run("pytest", *session.posargs, env={"LD_PRELOAD": ":".join(libraries), **SANITIZER_OPTIONS})
+
+
+@nox.session(venv_backend="none")
+def tsan(session: nox.Session) -> None:
+    """Run the C++ tests of threads, and of several at one net, under ThreadSanitizer."""
+    build(session, "build/tsan", "-DCHAINRULE_SANITIZE=thread", "-DCMAKE_BUILD_TYPE=RelWithDebInfo")
+    tests = "^(threads|concurrent|fit|gradient)$"
+    session.run("ctest", "--test-dir", "build/tsan", "--output-on-failure", "--tests-regex", tests)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Count the lines and branches that the C++ tests and the Python ones, or those after `--`, run; too few fail."""
+    settings = ["build-dir=build/coverage", "cmake.build-type=RelWithDebInfo", "cmake.define.CHAINRULE_COVERAGE=ON"]
+    settings += ["cmake.define.CHAINRULE_TESTS=ON"]
+    session.install(".[coverage,test]", *(f"--config-settings={setting}" for setting in settings))
+    for counts in Path("build/coverage").rglob("*.gcda"):  # of an earlier run
+        counts.unlink()
+    session.run("coverage", "erase")
+    counted = "^(instructions|symbols)"  # those look at objects as they are released
+    session.run("ctest", "--test-dir", "build/coverage", "--output-on-failure", "-E", counted, external=True)
+    session.run("coverage", "run", "-m", "pytest", "--deselect", "tests/test_hardening.py", *session.posargs)
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report")
+    session.run("coverage", "json", "--quiet", "-o", "build/coverage/python.json")
+    report = json.loads(Path("build/coverage/python.json").read_text())["totals"]
+    lines, branches = (100 * report[f"covered_{kind}"] / report[f"num_{of}"] for kind, of in COUNTED.items())
+    session.run("gcovr", "--object-directory", "build/coverage", *GCOVR_OPTIONS, "build/coverage")
+    session.log(f"Python: {lines:.1f} % of lines, {branches:.1f} % of branches")
+    if lines < MIN_LINES or branches < MIN_BRANCHES:
+        session.error(f"Python: at least {MIN_LINES} % of lines and {MIN_BRANCHES} % of branches are to be run")
 
 
 @nox.session(venv_backend="none")

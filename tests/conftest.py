@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+
 import pytest
 
 from helpers import ROWS, draw, small_net
+
+#: How many times as many examples the property tests try as they usually do; then they are new ones in every run.
+MANY = os.environ.get("CHAINRULE_EXAMPLES")
+
+with contextlib.suppress(ModuleNotFoundError):  # their files need hypothesis, the others do not
+    from hypothesis import HealthCheck, settings
+
+    settings.register_profile(
+        "chainrule",
+        max_examples=max(1, round(10 * float(MANY or 1))),
+        derandomize=MANY is None,
+        deadline=None,
+        database=None,
+        print_blob=True,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+    settings.load_profile("chainrule")
 
 
 @pytest.fixture

@@ -57,6 +57,34 @@ def draw(net, rows, seed=0):
     return X, Y, random.random(rows).astype(config.dtype)
 
 
+def check_backward_reads_again(given, memory, dtype="float32"):
+    """Backward reads the inputs anew, so it sees a change of their memory, which it would not see of a copy's.
+
+    `given` is what the net takes, (rows, features), and `memory` an ndarray over it that may be written to.
+    """
+    net = chainrule.Net([memory.shape[1], 2], hidden=[], output="identity", seed=0, dtype=dtype)
+    _, Y, _ = draw(net, len(memory))
+    net.forward(given)
+    net.backward(Y)
+    first = net.weight_gradients[0].copy()
+    memory *= 2
+    net.backward(Y)
+    np.testing.assert_array_equal(net.weight_gradients[0], 2 * first)
+
+
+def check_fit_reads_each_epoch(given, memory):
+    """Rows are read anew in each epoch: a callback that clears them leaves nothing to learn; arguments as above."""
+    net = chainrule.Net([memory.shape[1], 1], hidden=[], output="identity", seed=0)
+
+    def clear(state):
+        memory[...] = 0
+        net.biases[0][:] = 0
+
+    history = net.fit(given, np.zeros((len(memory), 1), np.float32), epochs=2, callback=clear)
+    assert history.loss[0] > 0
+    assert history.loss[1] == 0
+
+
 def relative_error(actual, expected):
     """The norm of the difference over the norm of what is expected."""
     actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)

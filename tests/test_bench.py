@@ -377,6 +377,26 @@ def test_peers_are_all_that_are_installed_and_numpy_alone_by_default(monkeypatch
     assert plans[2].cases == cases.ONE_ROW_CASES
 
 
+def test_a_time_limit_leaves_out_cases_and_says_so(capfd):
+    words = [*QUICK, "--net", "3-5-1", "--net", "3-6-1", "--time-limit", "0.001", "--seed", "3", "--json"]
+    assert main(words) == 0
+    printed = capfd.readouterr()
+    document = json.loads(printed.out)
+    assert [(case["case"], case["seed"]) for case in document["cases"]] == [("3-4-1 relu, batch 32", 3)]
+    assert document["left_out"] == ["3-5-1 relu, batch 32", "3-6-1 relu, batch 32"]
+    assert "note: the time limit left out: 3-5-1 relu, batch 32; 3-6-1 relu, batch 32" in printed.err
+
+
+def test_a_seed_draws_other_weights_and_data():
+    case = cases.CASES[2]
+    other = cases.replace(case, seed=1)
+    for draw in (runners.first_weights, lambda case: cases.data(case, "float32", 1)):
+        assert not np.array_equal(draw(case)[0], draw(other)[0])
+    net, x = predictors.problem(other, "float32", 1)
+    np.testing.assert_array_equal(net.weights[0], runners.first_weights(other)[0].astype(np.float32))
+    assert not np.array_equal(x, predictors.problem(case, "float32", 1)[1])
+
+
 def test_an_unknown_case_is_named_with_the_known_ones(capfd):
     assert main(["bench", "--only", "transformer"]) == 1
     assert "16-64-64-1" in capfd.readouterr().err
@@ -384,7 +404,7 @@ def test_an_unknown_case_is_named_with_the_known_ones(capfd):
 
 def test_a_row_quotes_best_and_median_and_a_dash_where_a_peer_has_no_equivalent():
     names = peers.peer_names(predict=False)
-    table = report.Table(plan.Plan(cases.CASES, tuple(names), "float32", 1, 1.0, False, None, None), names)
+    table = report.Table(plan.Plan(cases.CASES, tuple(names), "float32", 1, 1.0, None, False, None, None), names)
     best = {"chainrule": 0.5, "numpy": 10.0, "jax": 0.46, "torch": 60.0, "torch-compile": 6000.0}
     median = {"chainrule": 0.8, "numpy": 10.0, "jax": 0.72, "torch": 60.0, "torch-compile": 6000.0}
     measurement = measure.Measurement(SEED_CASE, {}, best, median, limits.Limits(gflops=23.04, bandwidth=1.0))

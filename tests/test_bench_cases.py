@@ -15,7 +15,7 @@ from chainrule.losses import LOSSES
 #: Of peers that know many, what they do not; and of those that know few, what they do.
 UNKNOWN = {
     "numpy": set(),
-    "torch": {"exp", "log_cosh", "quantile", "quantile(0.2, 0.7)"},
+    "torch": {"log_cosh", "quantile", "quantile(0.2, 0.7)"},
     "jax": {"huber", "huber(0.3)", "log_cosh", "quantile", "quantile(0.2, 0.7)", "cross_entropy(0.1)"},
 }
 KNOWN_TO_SKLEARN = {"identity", "sigmoid", "tanh", "relu"}
@@ -57,7 +57,7 @@ def test_scikit_learn_takes_part_where_it_has_the_same_activation(hidden):
 def test_predictions_of_peers_that_know_the_activations(peer, hidden, output):
     pytest.importorskip(peer)
     case = cases.one_row(cases.create_case((5, 6, 3), hidden, output))
-    known = peer == "numpy" or hidden == "relu" or (peer == "torch" and output != "exp")
+    known = peer == "numpy" or hidden == "relu" or peer == "torch"
     measurement = measure.measure_prediction(case, "float64", [peer], threads=1, seconds=0.001)
     assert (peer in measurement.best) == known
 

@@ -64,6 +64,50 @@ def test_options_override_a_preset(capsys):
     assert capsys.readouterr().out == derive(config).rstrip("\n") + "\n"
 
 
+@pytest.mark.parametrize("latex", [False, True])
+def test_derive_as_json_holds_every_formula_of_the_page(capsys, latex):
+    words = ["derive", "5-4-3-2", "--loss", "cross_entropy", *(["--latex"] if latex else [])]
+    assert main(words) == 0
+    page = capsys.readouterr().out
+    assert main([*words, "--json"]) == 0
+    rule = json.loads(capsys.readouterr().out)
+    assert rule["network"].startswith("5-4-3-2 (sigmoid, sigmoid, softmax), cross_entropy")
+    equations = [equation for section in rule["sections"] for equation in section["equations"]]
+    assert len(equations) > 30
+    unbroken = "".join(page.split())
+    for equation in equations:
+        for formula in equation["right"]:
+            assert "".join(formula.split()) in unbroken
+    assert equations[1]["counts_to"] == {"i": "N", "k": 5, "l": 4}
+    assert [section["assigns"] for section in rule["sections"]] == [False] * 5 + [True]
+
+
+def test_derive_against_as_json(capsys):
+    words = [
+        "derive",
+        "3-4-1",
+        "--output",
+        "sigmoid",
+        "--loss",
+        "log_loss",
+        "--against",
+        "half_squared_error",
+        "--json",
+    ]
+    assert main(words) == 0
+    told = json.loads(capsys.readouterr().out)
+    terms = {term["term"]: term for term in told["terms"]}
+    assert terms["delta_O"] == {
+        "term": "delta_O",
+        "a": "(Yhat - Y) / N",
+        "b": "(Yhat - Y) .* Yhat .* (1 - Yhat) / N",
+        "same": False,
+    }
+    assert terms["dW2"]["same"]
+    assert told["deltas_of_target_0"][0] == {"output": 0.5, "a": 0.5, "b": 0.125}
+    assert "Different: L, dL/dYhat[i,1], delta_O." in told["sentences"]
+
+
 @pytest.mark.parametrize(
     "options",
     [

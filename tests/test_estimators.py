@@ -12,7 +12,7 @@ pytest.importorskip("sklearn")
 
 import sklearn.neural_network as peer
 from sklearn.datasets import load_iris, make_multilabel_classification, make_regression
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from chainrule import SGD, DivergenceError, Huber, Net
 from chainrule.estimators import MLPClassifier, MLPRegressor
@@ -274,6 +274,57 @@ def test_weights_are_the_nets_own_also_after_a_user_put_in_others():
 def test_bad_parameters_are_named(settings, message):
     with pytest.raises(ValueError, match=message):
         MLPRegressor(**settings).fit(X_reg, Y_reg)
+
+
+@pytest.mark.parametrize(
+    ("change", "of_net"),
+    [
+        ({"activation": "tanh"}, lambda net: net.config.activations == ("tanh", "identity")),
+        ({"loss": "poisson"}, lambda net: net.config.activations[1] == "exp" and str(net.config.loss) == "poisson"),
+        ({"loss": "quantile(0.9)"}, lambda net: str(net.config.loss) == "quantile(0.9)"),
+        ({"dropout": 0.5}, lambda net: net.config.dropout == (0.5,)),
+        ({"n_threads": 1}, lambda net: net.threads == 1),
+    ],
+    ids=str,
+)
+def test_what_is_changed_between_partial_fits_counts(change, of_net):
+    y = np.abs(Y_reg[:, 0])
+    model = MLPRegressor(hidden_layer_sizes=(4,), random_state=0).partial_fit(X_reg, y)
+    before, steps = model.coefs_[0].copy(), model.net_._core.read_optimizer_state()[1]
+    assert not of_net(model.net_)
+    model.set_params(**change).partial_fit(X_reg, y)
+    assert of_net(model.net_)
+    assert model.coefs_[0] is model.net_.weights[0]
+    assert 0 < np.abs(model.coefs_[0] - before).max() < 0.01
+    assert model.net_._core.read_optimizer_state()[1] == 2 * steps
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_other_sizes_than_before_are_refused(method):
+    model = MLPRegressor(
+        hidden_layer_sizes=(4,), warm_start=True, solver="adam", max_iter=1000, random_state=0, tol=1e9
+    )
+    model.fit(X_reg, Y_reg[:, 0])
+    before = model.predict(X_reg)
+    with pytest.raises(ValueError, match=r"net of \[6, 4, 1\] units per layer; .* now ask for \[6, 4, 2\]"):
+        getattr(model, method)(X_reg, Y_reg[:, :2])
+    model.set_params(hidden_layer_sizes=(5,))
+    with pytest.raises(ValueError, match=r"now ask for \[6, 5, 1\]"):
+        getattr(model, method)(X_reg, Y_reg[:, 0])
+    np.testing.assert_array_equal(model.predict(X_reg), before)
+
+
+def test_what_would_be_ignored_is_refused():
+    with pytest.raises(ValueError, match="X_val and y_val are for early stopping, which solver='lbfgs' does not have"):
+        MLPRegressor(solver="lbfgs").fit(X_reg, Y_reg, X_val=X_reg, y_val=Y_reg)
+    with pytest.raises(ValueError, match="The 'class_weight' parameter of MLPClassifier must be"):
+        MLPClassifier(class_weight="balnced").fit(X_iris, y_iris)
+
+
+def test_a_net_is_there_once_it_is_fitted():
+    with pytest.raises(NotFittedError, match="This MLPRegressor instance is not fitted yet"):
+        _ = MLPRegressor().net_
+    assert not hasattr(MLPRegressor(), "net_")
 
 
 @pytest.mark.parametrize("fault", [np.nan, np.inf])

@@ -8,8 +8,15 @@ import ctypes
 import numpy as np
 import pytest
 
-from chainrule import Net
-from helpers import FEATURES, OUTPUTS, ROWS, draw, small_net
+from helpers import (
+    FEATURES,
+    OUTPUTS,
+    ROWS,
+    check_backward_reads_again,
+    check_fit_reads_each_epoch,
+    draw,
+    small_net,
+)
 
 
 class WithArray:
@@ -113,31 +120,11 @@ def test_every_method_reads_them(kind):
 
 
 def test_they_are_read_in_place(kind):
-    """Backward reads the inputs again, so it sees a change of their memory, which it would not see of a copy's."""
-    net = Net([FEATURES, OUTPUTS], hidden=[], output="identity", seed=0)
-    X, Y, _ = draw(net, ROWS)
-    given, memory = kind(X.copy())
-    net.forward(given)
-    net.backward(Y)
-    first = net.weight_gradients[0].copy()
-    memory *= 2
-    net.backward(Y)
-    np.testing.assert_array_equal(net.weight_gradients[0], 2 * first)
+    check_backward_reads_again(*kind(np.random.default_rng(0).standard_normal((ROWS, FEATURES)).astype(np.float32)))
 
 
 def test_fit_reads_them_in_place(kind):
-    """Rows are read anew in each epoch: a callback that clears them leaves nothing to learn."""
-    net = Net([FEATURES, 1], hidden=[], output="identity", seed=0)
-    X, _, _ = draw(net, ROWS)
-    given, memory = kind(X.copy())
-
-    def clear(state):
-        memory[...] = 0
-        net.biases[0][:] = 0
-
-    history = net.fit(given, np.zeros(ROWS, np.float32), epochs=2, callback=clear)
-    assert history.loss[0] > 0
-    assert history.loss[1] == 0
+    check_fit_reads_each_epoch(*kind(np.random.default_rng(0).standard_normal((ROWS, FEATURES)).astype(np.float32)))
 
 
 def test_a_python_array_is_a_row():

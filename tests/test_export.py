@@ -235,6 +235,15 @@ def test_a_model_file_becomes_c_by_the_ending_of_the_output(tmp_path, capsys):
     assert (tmp_path / "a.c").read_text() == (tmp_path / "b.c").read_text()
 
 
+def test_an_export_tells_what_it_wrote_as_json(tmp_path, capsys):
+    net, _ = draw_net()
+    net.save(tmp_path / "model")
+    assert main(["export", f"{tmp_path}/model", f"{tmp_path}/a.c", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["format"], told["inputs"], told["outputs"]) == ("c", net.config.features, net.config.outputs)
+    assert told["bytes"] == len((tmp_path / "a.c").read_bytes())
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [

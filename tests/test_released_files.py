@@ -1,8 +1,9 @@
-"""A file of every released version is kept in `tests/data`, and stays readable: the same net, the same predictions."""
+"""Files of every released version are kept in `tests/data`, and stay readable: the same nets, the same predictions."""
 
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from chainrule.files import read_metadata
 
 DATA = Path(__file__).parent / "data"
 FILES = sorted(DATA.glob("net-*.safetensors"))
+ESTIMATORS = sorted(DATA.glob("MLP*.safetensors"))
 
 #: Rows that every kept net is asked for; the answers lie beside its file.
 X = np.sin(np.arange(12.0)).reshape(4, 3)
@@ -24,8 +26,9 @@ def expected(path):
     return json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
 
 
-def test_the_first_release_has_a_file():
+def test_the_first_release_has_files():
     assert DATA / "net-0.1.0.safetensors" in FILES
+    assert {DATA / f"{name}-0.1.0.safetensors" for name in ("MLPClassifier", "MLPRegressor")} <= set(ESTIMATORS)
 
 
 @pytest.fixture(params=FILES, ids=lambda path: path.stem)
@@ -86,8 +89,85 @@ def test_a_net_that_is_saved_again_says_the_same(path, tmp_path):
     np.testing.assert_array_equal(Net.load(tmp_path / "again.safetensors").parameters, Net.load(path).parameters)
 
 
+@pytest.fixture(params=ESTIMATORS, ids=lambda path: path.stem)
+def kept(request):
+    """An estimator that was saved by a release, and what it answered then."""
+    estimators = pytest.importorskip("chainrule.estimators", exc_type=ImportError)
+    path = request.param
+    return getattr(estimators, path.stem.partition("-")[0]).load(path), expected(path)
+
+
+def test_the_estimator_is_the_one_that_was_saved(kept):
+    estimator, then = kept
+    assert then["parameters"].items() <= describe(estimator).items()
+    for name, value in then["fitted"].items():
+        assert np.array_equal(getattr(estimator, name), value), name
+    np.testing.assert_allclose(answers(estimator), then["answers"], rtol=1e-5)
+
+
+def test_partial_fit_goes_on_where_the_estimator_was(kept):
+    """With the optimizer's state, the learning rate and the order of the rows that the file holds."""
+    estimator, then = kept
+    for loss in then["next_losses"]:
+        assert estimator.partial_fit(X, then["targets"]).loss_ == pytest.approx(loss, rel=1e-6)
+
+
+def test_the_net_of_an_estimator_is_read_without_scikit_learn(kept):
+    estimator, then = kept
+    path = next(path for path in ESTIMATORS if path.stem.startswith(then["estimator"]))
+    np.testing.assert_array_equal(Net.load(path).parameters, estimator.net_.parameters)
+
+
+def describe(estimator):
+    return {name: repr(value) for name, value in estimator.get_params().items()}
+
+
+def answers(estimator):
+    return (estimator.predict_proba if hasattr(estimator, "predict_proba") else estimator.predict)(X)
+
+
+def estimators_of_this_version():
+    """Fitted estimators whose files hold as much as they may, and targets to go on with."""
+    from chainrule.estimators import MLPClassifier, MLPRegressor
+
+    X = np.random.default_rng(0).standard_normal((40, 3))
+    labels = np.where(X[:, 0] > 0.5, "ant", np.where(X[:, 1] > 0, "bee", "cow"))
+    classifier = MLPClassifier(
+        (5, 4),
+        ("tanh", "silu"),
+        solver="sgd",
+        learning_rate="invscaling",
+        batch_size=3,
+        max_iter=3,
+        class_weight={"ant": 2.0, "bee": 1.0, "cow": 1.0},
+        random_state=7,
+    )
+    regressor = MLPRegressor("huber(0.5)", (6,), solver=Adam(lr=0.02), alpha=0.01, max_iter=3, random_state=7)
+    yield classifier.fit(X, labels), ["ant", "bee", "cow", "bee"]
+    yield regressor.fit(X.astype(np.float32), X[:, :2] * 2), Y.tolist()
+
+
+def write_estimators_of_this_version() -> None:
+    """Write the files of fitted estimators and their answers, once."""
+    for estimator, targets in estimators_of_this_version():
+        path = DATA / f"{type(estimator).__name__}-{chainrule.__version__}.safetensors"
+        if path.exists():
+            raise FileExistsError(f"{path} is what was released")
+        estimator.save(path)
+        names = ("n_iter_", "t_", "loss_", "loss_curve_", "n_outputs_", "out_activation_", "n_features_in_")
+        then = {
+            "estimator": type(estimator).__name__,
+            "parameters": describe(estimator),
+            "fitted": {name: deepcopy(getattr(estimator, name)) for name in names},
+            "answers": answers(estimator).tolist(),
+            "targets": targets,
+            "next_losses": [estimator.partial_fit(X, targets).loss_ for _ in range(3)],
+        }
+        path.with_suffix(".json").write_text(json.dumps(then, indent=1) + "\n", encoding="utf-8")
+
+
 def write_file_of_this_version() -> None:
-    """Write the file and the answers of a release, once; run as a script: `python tests/test_released_files.py`."""
+    """Write the net's file and its answers, once."""
     path = DATA / f"net-{chainrule.__version__}.safetensors"
     if path.exists():
         raise FileExistsError(f"{path} is what was released")
@@ -107,5 +187,6 @@ def write_file_of_this_version() -> None:
     path.with_suffix(".json").write_text(json.dumps(answers, indent=1) + "\n", encoding="utf-8")
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # for a release: python tests/test_released_files.py
     write_file_of_this_version()
+    write_estimators_of_this_version()

@@ -1,7 +1,6 @@
 #include "chainrule/tiny.hpp"
 
 #include <algorithm>
-#include <cstring>
 
 #include "chainrule/dispatch.hpp"
 
@@ -11,7 +10,7 @@ namespace {
 template <class T>
 void copy(Buffer<T>& to, const Buffer<T>& from) {
   to.reserve(from.size());
-  std::memcpy(to.data(), from.data(), from.size() * sizeof(T));
+  std::copy_n(from.data(), from.size(), to.data());  // neither has any memory where nothing is to be kept
 }
 
 // Whether units go in the lanes instead of rows: where they fill them, and just one output needs sums over
@@ -110,8 +109,8 @@ bool Tiny<T>::train(const Block<T>& block, std::size_t batch_size, OptimizerStat
     state.advance_to(step);
     return true;
   }
-  std::memcpy(net_.parameters().data(), parameters_before_.data(), net_.parameters().size() * sizeof(T));
-  std::memcpy(state.arena().data(), state_before_.data(), state.arena().size() * sizeof(T));
+  std::copy_n(parameters_before_.data(), net_.parameters().size(), net_.parameters().data());
+  std::copy_n(state_before_.data(), state.arena().size(), state.arena().data());
   return false;
 }
 

@@ -22,7 +22,9 @@ class Fit {
  public:
   Fit(NetCore<T>& core, const py::object& x, const py::object& y, const py::object& sample_weight,
       const py::object& validation, const FitOptions& options)
-      : core_(core), training_(read_dataset(core.net(), x, y, sample_weight)) {
+      : owner_(py::cast(core, py::return_value_policy::reference)),
+        core_(core),
+        training_(read_dataset(core.net(), x, y, sample_weight)) {
     std::optional<Dataset> validation_data;
     if (!validation.is_none()) {
       const auto parts = validation.cast<std::tuple<py::object, py::object, py::object>>();
@@ -88,6 +90,7 @@ class Fit {
     return py::array_t<double>(static_cast<py::ssize_t>(values.size()), values.data());
   }
 
+  py::object owner_;  // keeps the core alive; where memory runs out, py::keep_alive ends the process
   NetCore<T>& core_;
   DatasetInput training_;
   std::optional<DatasetInput> validation_;
@@ -110,7 +113,7 @@ void register_fit(py::module_& module, const char* name) {
            py::arg("core"), py::arg("X"), py::arg("Y"), py::arg("sample_weight"), py::arg("validation"),
            py::arg("optimizer"), py::arg("batch_size"), py::arg("shuffle"), py::arg("seed"),
            py::arg("regularization"), py::arg("tol"), py::arg("patience"), py::arg("time_limit"),
-           py::arg("judged_outside"), py::keep_alive<1, 2>())
+           py::arg("judged_outside"))
       .def("run", &Fit<T>::run, py::arg("learning_rates"))
       .def("judge", &Fit<T>::judge, py::arg("measure"))
       .def("restore_best", &Fit<T>::restore_best)

@@ -46,12 +46,14 @@ py::tuple read_optimizer_state(const py::object& self) {
   const auto lock = core.shared();
   OptimizerState<T>& state = core.optimizer_state();
   const std::size_t count = core.net().parameters().size();
+  // Of a rule whose first step was never made, by an interrupt or a divergence, there is nothing to keep.
+  const Rule rule = state.steps() == 0 && state.slots() == 0 ? Rule::sgd : state.rule();
   py::list slots;
   for (std::size_t s = 0; s < state.slots(); ++s) {
     slots.append(
         py::array_t<T>(static_cast<py::ssize_t>(count), state.arena().data() + s * padded<T>(count)));
   }
-  return py::make_tuple(kRuleNames[static_cast<int>(state.rule())], state.steps(), slots);
+  return py::make_tuple(kRuleNames[static_cast<int>(rule)], state.steps(), slots);
 }
 
 template <class T>

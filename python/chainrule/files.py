@@ -3,14 +3,17 @@
 The file holds the tensors ``weights.0, biases.0, ...`` and, where the net has been trained by a rule
 with moments, ``optimizer.0, ...`` (flat, in the order of ``net.parameters``). Its metadata holds the
 JSON text ``chainrule`` (format version, configuration, seed, epochs, optimizer) beside any entries of the user's.
+What a run of `fit` keeps there besides (``run.*`` and ``chainrule.run``) is the matter of `checkpoints`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +28,28 @@ from .rates import read_schedule_state
 if TYPE_CHECKING:
     from .net import Net
 
-__all__ = ["load", "read_metadata", "save"]
+__all__ = [
+    "RUN_KEY",
+    "Tensors",
+    "check_tensor",
+    "load",
+    "read",
+    "read_metadata",
+    "reading",
+    "remove_leftovers",
+    "restore",
+    "save",
+    "write_atomically",
+]
 
 FORMAT_VERSION = 1
+
+#: Where the metadata of a checkpoint describe its run, and how the names of the run's tensors begin.
+RUN_KEY = "chainrule.run"
+RUN_TENSORS = "run."
+
+#: Temporary files are those that end so, beside the file that they become.
+UNFINISHED = ".part"
 
 #: Arrays that each rule may keep, a number per parameter; sgd and rmsprop keep one less without momentum.
 SLOTS = {"sgd": (0, 1), "adam": (2,), "adamw": (2,), "nadam": (2,), "rmsprop": (1, 2), "adagrad": (1,), "rprop": (2,)}
@@ -35,14 +57,15 @@ SLOTS = {"sgd": (0, 1), "adam": (2,), "adamw": (2,), "nadam": (2,), "rmsprop": (
 Tensors = dict[str, NDArray[Any]]
 
 
-def save(net: Net, path: str | os.PathLike[str], metadata: dict[str, str]) -> None:
-    """Write `net` to `path`; see `Net.save`."""
+def save(net: Net, path: str | os.PathLike[str], metadata: dict[str, str], run: Tensors | None = None) -> None:
+    """Write `net`, and the tensors of a run if there are any, to `path`; see `Net.save`."""
     from safetensors.numpy import save as to_bytes
 
     rule, steps, slots = net._core.read_optimizer_state()
     tensors = {f"weights.{layer}": weights for layer, weights in enumerate(net.weights)}
     tensors |= {f"biases.{layer}": biases for layer, biases in enumerate(net.biases)}
     tensors |= {f"optimizer.{slot}": values for slot, values in enumerate(slots)}
+    tensors |= run or {}
     description = {
         "format": FORMAT_VERSION,
         "sizes": net.config.sizes,
@@ -65,13 +88,18 @@ def save(net: Net, path: str | os.PathLike[str], metadata: dict[str, str]) -> No
 
 def load(cls: type[Net], path: str | os.PathLike[str]) -> Net:
     """Read a net from `path`; see `Net.load`."""
-    tensors, metadata = _read(Path(path))
+    tensors, metadata = read(Path(path))
+    with reading(Path(path)):
+        net = _build(cls, json.loads(metadata["chainrule"]), tensors)
+        net._run_id = json.loads(metadata[RUN_KEY])["id"] if RUN_KEY in metadata else None
+        return net
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what goes wrong with the contents of a file into `ModelFormatError`."""
     try:
-        description = json.loads(metadata["chainrule"])
-        version = description["format"]
-        if version != FORMAT_VERSION:
-            raise ValueError(f"format {version!r} is not known; this version reads {FORMAT_VERSION}")
-        return _build(cls, description, tensors)
+        yield
     except KeyError as error:
         raise ModelFormatError(f"{path}: not a model of chainrule: {error.args[0]!r} is missing") from error
     except (TypeError, ValueError, IndexError, OverflowError, MemoryError, RecursionError) as error:
@@ -86,12 +114,27 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     OSError, ModelFormatError
         As `Net.load`.
     """
-    return _read(Path(path))[1]
+    return read(Path(path))[1]
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write `content` to `path` by way of a temporary file beside it, so that `path` is old or new, never half."""
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    """Write `content` to `path` by way of a temporary file beside it, so that `path` is old or new, never half.
+
+    Raises
+    ------
+    OSError
+        It cannot be written; it names `path`, and an older file is untouched.
+    """
+    try:
+        _replace(path, content)
+    except OSError as error:
+        if error.errno is not None:
+            error.filename, error.filename2 = os.fspath(path), None
+        raise
+
+
+def _replace(path: Path, content: bytes) -> None:
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=UNFINISHED, dir=path.parent)
     try:
         with open(descriptor, "wb") as file:
             file.write(content)
@@ -103,6 +146,26 @@ def write_atomically(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name last through a power failure, where the system can; without, the old file may be back."""
+    if os.name != "posix":
+        return
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove temporary files of writers of `path` that were killed; nobody else may be writing it."""
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*{UNFINISHED}"):
+        with contextlib.suppress(OSError):
+            leftover.unlink()
 
 
 def _mode_of(path: Path) -> int:
@@ -114,7 +177,14 @@ def _mode_of(path: Path) -> int:
     return 0o666 & ~umask
 
 
-def _read(path: Path) -> tuple[Tensors, dict[str, str]]:
+def read(path: Path) -> tuple[Tensors, dict[str, str]]:
+    """Return the tensors and the metadata of a file.
+
+    Raises
+    ------
+    OSError, ModelFormatError
+        As `Net.load`.
+    """
     from safetensors import SafetensorError, safe_open
 
     with open(path, "rb"):
@@ -127,6 +197,7 @@ def _read(path: Path) -> tuple[Tensors, dict[str, str]]:
 
 
 def _build(cls: type[Net], description: dict[str, Any], tensors: Tensors) -> Net:
+    _check_version(description)
     config = NetConfig.create(
         description["sizes"],
         description["activations"][:-1],
@@ -139,23 +210,51 @@ def _build(cls: type[Net], description: dict[str, Any], tensors: Tensors) -> Net
         description.get("dropout", 0.0),
         description.get("input_noise", 0.0),
     )
-    rule, steps, slots = _read_optimizer(description["optimizer"])
-    _check_tensors(config, slots, tensors)
+    # What the file promises is looked at before memory is taken for it.
+    _check_tensors(config, _read_optimizer(description["optimizer"])[2], tensors)
     net = cls.__new__(cls)
     net._build(config, read_seed(read_count("seed", description["seed"], minimum=0)), None)
+    restore(net, description, tensors)
+    return net
+
+
+def restore(net: Net, description: dict[str, Any], tensors: Tensors) -> None:
+    """Put a net of the configuration and seed of a file into the state that the file holds.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError, IndexError, OverflowError
+        The file does not hold one.
+    """
+    _check_version(description)
+    rule, steps, slots = _read_optimizer(description["optimizer"])
+    _check_tensors(net.config, slots, tensors)
+    progress = _read_progress(description.get("epoch_in_progress"))
     for kind, views in (("weights", net.weights), ("biases", net.biases)):
         for layer, view in enumerate(views):
             view[...] = tensors[f"{kind}.{layer}"]
     net._core.write_optimizer_state(rule, steps, [tensors[f"optimizer.{slot}"] for slot in range(slots)])
     net._core.epochs_trained = read_count("epochs_trained", description["epochs_trained"], minimum=0)
+    net.unfreeze()
     net.freeze(*description.get("frozen", ()))
     net.schedule_state = read_schedule_state(description.get("schedule"))
-    if (progress := description.get("epoch_in_progress")) is not None:
-        rows_done, loss, weight, rows, batch_size, shuffled = progress
-        if not 0 < rows_done <= rows:
-            raise ValueError(f"epoch_in_progress has {rows_done!r} of {rows!r} rows done")
-        net._core.resume_epoch(rows_done, loss, weight, rows, batch_size, shuffled)
-    return net
+    net._core.resume_epoch(*progress)
+
+
+def _check_version(description: dict[str, Any]) -> None:
+    version = description["format"]
+    if version != FORMAT_VERSION:
+        raise ValueError(f"format {version!r} is not known; this version reads {FORMAT_VERSION}")
+
+
+def _read_progress(given: Any) -> tuple[int, float, float, int, int, bool]:
+    """Return what of an epoch was done: rows, their losses and weights, all rows, minibatch, and if shuffled."""
+    if given is None:
+        return 0, 0.0, 0.0, 0, 0, False
+    rows_done, loss, weight, rows, batch_size, shuffled = given
+    if not 0 < rows_done <= rows:
+        raise ValueError(f"epoch_in_progress has {rows_done!r} of {rows!r} rows done")
+    return rows_done, loss, weight, rows, batch_size, shuffled
 
 
 def _read_optimizer(description: dict[str, Any]) -> tuple[str, int, int]:
@@ -175,9 +274,14 @@ def _check_tensors(config: NetConfig, slots: int, tensors: Tensors) -> None:
         if config.bias:
             expected[f"biases.{layer}"] = (fan_out,)
     expected |= {f"optimizer.{slot}": (config.parameter_count,) for slot in range(slots)}
-    if expected.keys() != tensors.keys():
-        raise ValueError(f"expected the tensors {sorted(expected)}; found {sorted(tensors)}")
+    found = {name for name in tensors if not name.startswith(RUN_TENSORS)}
+    if expected.keys() != found:
+        raise ValueError(f"expected the tensors {sorted(expected)}; found {sorted(found)}")
     for name, shape in expected.items():
-        found = tensors[name]
-        if found.shape != shape or found.dtype != np.dtype(config.dtype):
-            raise ValueError(f"{name} is {found.dtype}{found.shape}; expected {config.dtype}{shape}")
+        check_tensor(name, tensors[name], shape, config.dtype)
+
+
+def check_tensor(name: str, found: NDArray[Any], shape: tuple[int, ...], dtype: str) -> None:
+    """Raise ValueError if a tensor is not of this shape and dtype."""
+    if found.shape != shape or found.dtype != np.dtype(dtype):
+        raise ValueError(f"{name} is {found.dtype}{found.shape}; expected {dtype}{shape}")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .config import choose
 from .metrics import LOSS_NAMES
 
-__all__ = ["Monitor", "read_monitor"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Best", "Monitor", "read_monitor"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,29 @@ class Monitor:
         """Return the number among those of an epoch, turned so that less is better."""
         value = values[self.name]
         return -value if self.more_is_better else value
+
+
+class Best:
+    """The parameters of the best epoch, found by the engine's own rule: it keeps them too, but does not show them.
+
+    Parameters
+    ----------
+    tol : float
+        By more than this an epoch has to be better than the best before it.
+
+    Attributes
+    ----------
+    parameters : ndarray, flat, or None
+    """
+
+    def __init__(self, tol: float) -> None:
+        self._tol, self._measure = tol, math.inf
+        self.parameters: NDArray[Any] | None = None
+
+    def look(self, measure: float, parameters: NDArray[Any]) -> None:
+        """Take in an epoch; `measure` is the better the less it is."""
+        if measure < self._measure - self._tol:
+            self._measure, self.parameters = measure, parameters.copy()
 
 
 def read_monitor(monitor: Any, has_validation: bool, metrics: Collection[str]) -> Monitor:

@@ -105,6 +105,9 @@ class Net(Trainable, Freezable, Exchangeable):
     array([0., 1., 1., 0.], dtype=float32)
     """
 
+    # What a checkpoint tells nets apart by; a net that was loaded knows its seed, and the run that its file is of.
+    _seed_is_drawn = False
+
     def __init__(
         self,
         sizes: Sequence[int],
@@ -125,6 +128,7 @@ class Net(Trainable, Freezable, Exchangeable):
         from .initializers import initialize, read_seed
 
         resolved_seed = read_seed(seed)
+        self._seed_is_drawn = seed is None
         self._build(config, resolved_seed, threads if threads is None else read_count("threads", threads))
         initialize(config, init, resolved_seed, self.weights, self.biases)
 

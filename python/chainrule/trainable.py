@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -32,6 +33,9 @@ class Trainable:
     history: History | None = None
     schedule_state: ScheduleState | None = None
 
+    # The last run that had a checkpoint; see `checkpoints`.
+    _run_id: str | None = None
+
     def fit(
         self: TrainedNet,
         X: ArrayLike,
@@ -58,6 +62,8 @@ class Trainable:
         time_limit: float | None = None,
         callback: Callable[[FitState], object] | None = None,
         progress: bool = False,
+        checkpoint: str | os.PathLike[str] | None = None,
+        every: int = 1,
     ) -> History:
         """Train: whole epochs of minibatches in one C++ loop, without the GIL.
 
@@ -124,6 +130,22 @@ class Trainable:
             Called with a `FitState` after each epoch; a true result stops the fit.
         progress : bool, default False
             Show a progress bar; needs the extra ``[cli]``.
+        checkpoint : path, optional
+            A file that keeps the whole run: the same call, in a program that was killed at any moment and is started
+            again, goes on from there, and ends with the bits of a fit without a break. The file is written
+            before the first epoch, after each `every` epochs, at the end, and on Ctrl-C or `time_limit`, then within
+            the epoch; each time it is replaced as a whole. A run that is in the file to its end is not trained
+            again: its history is returned, and the net is as it was at its end. `Net.load` reads the file as it does
+            any other. `History` is that of the whole run, its seconds included; `time_limit` counts anew.
+
+            A file of another run is an error: of another configuration, seed or state of the net at the start, other
+            data (a hash is taken), or other arguments than `callback`, `progress`, `time_limit` and `every`. A net
+            whose seed was drawn takes over the file's, and the views of its parameters are then new ones.
+            Functions (`callback`, metrics, a schedule) are not saved, nor what they remember, and not compared: give
+            the same again. After a kill, they see the epochs since the last write once more.
+        every : int, default 1
+            Epochs between two writes of `checkpoint`. A write waits for the disk, some milliseconds for small nets:
+            choose it so that as many epochs take seconds.
 
         Returns
         -------
@@ -133,8 +155,12 @@ class Trainable:
         Raises
         ------
         TypeError, ValueError
-            An argument does not fit, and nothing has been trained; or a metric gives no number, or `schedule`
-            no rate.
+            An argument does not fit, or `checkpoint` is of another run, and nothing has been trained; or a metric gives
+            no number, or `schedule` no rate.
+        ModelFormatError
+            `checkpoint` is no file of chainrule, or damaged.
+        OSError
+            `checkpoint` cannot be read or written; the net is as it was after the epoch, and the file as it was before.
         DivergenceError
             The loss or a gradient stopped being finite; the parameters are the last finite ones. It says where,
             and what the likely cause is.
@@ -164,4 +190,6 @@ class Trainable:
             time_limit=time_limit,
             callback=callback,
             progress=progress,
+            checkpoint=checkpoint,
+            every=every,
         )

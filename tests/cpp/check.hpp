@@ -2,14 +2,15 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstddef>
 #include <cstdio>
 
 namespace chainrule::test {
 
-inline int& failure_count() {
-  static int count = 0;
+inline std::atomic<int>& failure_count() {
+  static std::atomic<int> count = 0;
   return count;
 }
 
@@ -20,7 +21,7 @@ inline void check(bool holds, const char* what, const char* file, int line) {
 
 // Non-zero where a check failed, as main returns it.
 inline int failures() {
-  if (failure_count() > 0) std::fprintf(stderr, "%d checks failed\n", failure_count());
+  if (failure_count() > 0) std::fprintf(stderr, "%d checks failed\n", failure_count().load());
   return failure_count() > 0 ? 1 : 0;
 }
 

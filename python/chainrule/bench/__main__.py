@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import pickle
 import signal
 import sys
+import time
 from pathlib import Path
 
 from .limits import CACHED, UNCACHED, bandwidth, peak
@@ -27,6 +29,7 @@ def main() -> None:
     # With JSON on stdout, the table is for the eyes.
     out = sys.stderr if plan.json == Path("-") else sys.stdout
     print(describe_run(plan, chosen), file=out, flush=True)
+    start = time.perf_counter()
     peers = _working(plan.peers)
     limits = {} if plan.predict else _measure_limits(plan)
     if limits:
@@ -36,10 +39,14 @@ def main() -> None:
     measure = measure_prediction if plan.predict else measure_training
     measurements: list[Measurement] = []
     for case in plan.cases:
+        if measurements and time.perf_counter() - start > (plan.time_limit or math.inf):
+            break
         measurements.append(measure(case, plan.dtype, peers, plan.threads, plan.seconds))
         print(table.row(measurements[-1]), file=out, flush=True)
     print(table.footer(), file=out)
     document = as_json(plan, measurements, limits)
+    if document["left_out"]:
+        print(f"chainrule: note: the time limit left out: {'; '.join(document['left_out'])}", file=sys.stderr)
     if plan.json:
         text = json.dumps(document, indent=2)
         print(text) if plan.json == Path("-") else plan.json.write_text(text + "\n")

@@ -20,7 +20,10 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Case:
-    """One training problem: a net, its minibatches, its optimizer; the loss as text, such as ``"huber(0.5)"``."""
+    """One training problem: a net, its minibatches, its optimizer; the loss as text, such as ``"huber(0.5)"``.
+
+    First weights and data are drawn with the seed.
+    """
 
     name: str
     sizes: tuple[int, ...]
@@ -29,6 +32,7 @@ class Case:
     loss: str
     batch_size: int
     optimizer: Optimizer
+    seed: int = 0
 
     def config(self, dtype: str) -> NetConfig:
         """Return the net's configuration."""
@@ -111,4 +115,4 @@ ONE_ROW_CASES = tuple(one_row(CASES[i]) for i in (1, 3, 5))
 
 def data(case: Case, dtype: str, batches: int) -> tuple[Array, Array]:
     """Return inputs and targets for whole minibatches, as `random_rows` draws them."""
-    return random_rows(case.config(dtype), batches * case.batch_size, np.random.default_rng(0))
+    return random_rows(case.config(dtype), batches * case.batch_size, np.random.default_rng(case.seed))

@@ -98,28 +98,9 @@ def _build_stack(config: NetConfig, weights: Iterable[Array], biases: Iterable[A
 
 
 def _activation(name: str) -> Any:
-    from torch import nn
+    from ..interop.torch_modules import MODULES
 
-    known: dict[str, Callable[[], Any]] = {
-        "identity": nn.Identity,
-        "sigmoid": nn.Sigmoid,
-        "hard_sigmoid": nn.Hardsigmoid,
-        "tanh": nn.Tanh,
-        "relu": nn.ReLU,
-        "leaky_relu": nn.LeakyReLU,
-        "elu": nn.ELU,
-        "selu": nn.SELU,
-        "gelu": nn.GELU,
-        "gelu_tanh": lambda: nn.GELU(approximate="tanh"),
-        "silu": nn.SiLU,
-        "mish": nn.Mish,
-        "softplus": nn.Softplus,
-        "softsign": nn.Softsign,
-        "softmax": lambda: nn.Softmax(dim=-1),
-    }
-    if name not in known:
-        raise NoEquivalent(name)
-    return known[name]()
+    return MODULES[name]()
 
 
 def _build_loss(case: Case, stack: Any) -> Callable[[Any, Any], Any]:

@@ -28,6 +28,8 @@ class Plan:
         Of every library; as many cores are used.
     seconds : float
         To spend on each case and library.
+    time_limit : float or None
+        Seconds after which no further case is begun.
     predict : bool
         Whether predictions of one row are measured, not training.
     json, plot : Path or None
@@ -39,6 +41,7 @@ class Plan:
     dtype: str
     threads: int
     seconds: float
+    time_limit: float | None
     predict: bool
     json: Path | None
     plot: Path | None

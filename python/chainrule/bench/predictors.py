@@ -23,8 +23,8 @@ PredictorFactory = Callable[[Net, Array, int], tuple[Callable[[Any], Any], Any]]
 
 def problem(case: Case, dtype: str, threads: int) -> tuple[Net, Array]:
     """Return the case's net, with biases that are not zero, and a row for it."""
-    net = Net(case.sizes, case.hidden, case.output, case.loss, dtype=dtype, seed=0, threads=threads)
-    random = np.random.default_rng(0)
+    net = Net(case.sizes, case.hidden, case.output, case.loss, dtype=dtype, seed=case.seed, threads=threads)
+    random = np.random.default_rng(case.seed)
     for bias in net.biases:
         bias[...] = random.uniform(-0.5, 0.5, bias.shape)
     return net, random.standard_normal(net.config.features).astype(dtype)

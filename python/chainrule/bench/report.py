@@ -87,6 +87,7 @@ def as_json(plan: Plan, measurements: Sequence[Measurement], limits: dict[str, f
         "unit": "microseconds per " + ("prediction of one row" if plan.predict else "minibatch step"),
         **({} if plan.predict else {"limits": limits}),
         "cases": [_case_as_json(m, plan.dtype) for m in measurements],
+        "left_out": [case.name for case in plan.cases[len(measurements) :]],
     }
 
 
@@ -97,6 +98,7 @@ def _case_as_json(m: Measurement, dtype: str) -> dict[str, Any]:
         "sizes": m.case.sizes,
         "hidden": m.case.hidden,
         "output": m.case.output,
+        "seed": m.case.seed,
         "relative_difference": m.differences,
         "best": m.best,
         "median": m.median,

@@ -55,7 +55,7 @@ class NetRunner:
 
     def __init__(self, net_type: type[Net] | type[reference.Net], case: Case, X: Array, Y: Array, threads: int) -> None:
         self.net = net_type(
-            case.sizes, case.hidden, case.output, case.loss, dtype=X.dtype.name, seed=0, threads=threads
+            case.sizes, case.hidden, case.output, case.loss, dtype=X.dtype.name, seed=case.seed, threads=threads
         )
         self.arguments: dict[str, Any] = {
             "batch_size": case.batch_size,
@@ -83,7 +83,7 @@ def train_reference(case: Case, X: Array, Y: Array, threads: int) -> Runner:
 
 def first_weights(case: Case) -> list[Array]:
     """Return the weights, (fan_in, fan_out) in float64, that every runner starts from; biases start at zero."""
-    return list(initial_weights(case.config("float64"), "glorot_uniform", seed=0))
+    return list(initial_weights(case.config("float64"), "glorot_uniform", seed=case.seed))
 
 
 def flat(weights: Iterable[Array], biases: Iterable[Array]) -> Array:

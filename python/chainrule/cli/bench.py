@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
 from ..bench.cases import CASES, ONE_ROW_CASES, Case, create_case, one_row
@@ -11,10 +11,10 @@ from ..bench.peers import installed, peer_names
 from ..bench.plan import Plan, cores, run_apart
 from ..config import ACTIVATIONS, DTYPES, HIDDEN_ACTIVATIONS
 from ..optimizers import OPTIMIZERS
-from ..plots.canvas import PLOT_FORMATS
 from .errors import UsageError
-from .options import LOSS_NAMES, count, layer_sizes, loss, positive
+from .options import LOSS_NAMES, count, layer_sizes, loss, positive, seed
 from .outputs import check_output
+from .pictures import check_picture
 
 __all__ = ["DESCRIPTION", "EXAMPLES", "USAGE", "add_arguments", "run"]
 
@@ -31,6 +31,7 @@ examples:
   chainrule bench --net 20-100-1 --batch 64           a net of your own
   chainrule bench --threads 2 --dtype float64
   chainrule bench --predict --peers                   predictions of one row
+  chainrule bench --peers --seconds 2 --time-limit 60 as many cases as a minute has room for
   chainrule bench --json speed.json --plot speed.png
 
 The instruction set is that of CHAINRULE_ISA, as ever; to hold PyTorch to AVX2 as well:
@@ -57,6 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--seconds", type=positive, default=0.5, help="to spend on each case and library (default: %(default)s)"
     )
+    group.add_argument("--time-limit", type=positive, metavar="SECONDS", help="begin no further case after so long")
+    group.add_argument("--seed", type=seed, default=0, help="of first weights and data (default: 0)")
     group = parser.add_argument_group("output")
     group.add_argument("--json", metavar="FILE", type=Path, nargs="?", const=Path("-"), help="write JSON, or print it")
     group.add_argument("--plot", metavar="FILE", type=Path, nargs="?", const=Path("bench.png"), help=plot_help)
@@ -82,11 +85,12 @@ def run(args: argparse.Namespace) -> int:
     if args.threads > available:
         raise UsageError(f"--threads must be at most {available}, the cores that are free to use; got {args.threads}")
     plan = Plan(
-        cases=tuple(_read_cases(args)),
+        cases=tuple(replace(case, seed=args.seed) for case in _read_cases(args)),
         peers=tuple(_read_peers(args.peers, predict=args.predict)),
         dtype=args.dtype,
         threads=args.threads,
         seconds=args.seconds,
+        time_limit=args.time_limit,
         predict=args.predict,
         json=args.json,
         plot=args.plot,
@@ -95,16 +99,8 @@ def run(args: argparse.Namespace) -> int:
         if path is not None and path != Path("-"):
             check_output(path, force=args.force)
     if args.plot is not None:
-        _check_plot(args.plot)
+        check_picture(args.plot)
     return run_apart(plan)
-
-
-def _check_plot(path: Path) -> None:
-    """Refuse, before anything is measured, a chart that could not be drawn."""
-    if path.suffix.lower() not in PLOT_FORMATS:
-        raise UsageError(f"--plot must end in {', '.join(PLOT_FORMATS)}; got {path}")
-    if importlib.util.find_spec("matplotlib") is None:
-        raise ImportError("--plot needs matplotlib: pip install 'chainrule[plot]'")
 
 
 def _read_cases(args: argparse.Namespace) -> list[Case]:

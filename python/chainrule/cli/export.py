@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
+from ..config import NetConfig
 from ..files import read_metadata
 from .errors import UsageError
 from .exit_codes import DONE
-from .outputs import check_output, writing
+from .outputs import check_output, to_json, writing
 
 USAGE = "%(prog)s MODEL [--to FORMAT] OUTPUT [options]"
 DESCRIPTION = """\
@@ -22,7 +24,7 @@ are those of 'chainrule.Net.load(MODEL).predict'. An ONNX model carries the enco
 EXAMPLES = """\
 examples:
   chainrule export penguins.safetensors penguins.onnx
-  chainrule export penguins.safetensors --to c penguins.c --name penguins
+  chainrule export penguins.safetensors --to c penguins.c --name penguins --json
 """
 #: The formats, and how the names of their files end.
 FORMATS = {"onnx": ".onnx", "c": ".c"}
@@ -35,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", choices=FORMATS, metavar="FORMAT", help="onnx or c (default: as OUTPUT ends)")
     parser.add_argument("--name", metavar="NAME", help="beginning of the names in a file of C (default: net)")
     parser.add_argument("--force", action="store_true", help="replace an existing output file")
+    parser.add_argument("--json", action="store_true", help="print what was written as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -54,7 +57,21 @@ def run(args: argparse.Namespace) -> int:
     if "table" in metadata:
         columns = f"{net.config.features} encoded inputs and {net.config.outputs} encoded outputs"
         print(f"note: the file has {columns}; encoding a table is not part of it", file=sys.stderr)
+    if args.json:
+        print(to_json(_describe(args, to, net.config)))
     return DONE
+
+
+def _describe(args: argparse.Namespace, to: str, config: NetConfig) -> dict[str, Any]:
+    return {
+        "model": str(args.model),
+        "output": str(args.output),
+        "format": to,
+        "bytes": args.output.stat().st_size,
+        "inputs": config.features,
+        "outputs": config.outputs,
+        "dtype": config.dtype,
+    }
 
 
 def _format_of(output: Path) -> str:

@@ -91,7 +91,7 @@ def read_encoder(model: Path) -> TableEncoder:
         raise ModelFormatError(f"{model} holds no description of a table: it was not written by 'chainrule train'")
     try:
         return TableEncoder.from_dict(json.loads(metadata["table"]))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelFormatError(f"{model}: {error}") from None
 
 

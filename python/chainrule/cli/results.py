@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,21 @@ from .problem import Problem
 if TYPE_CHECKING:
     from ..net import Net
 
-__all__ = ["Scores", "as_json", "best_epoch", "test_scores"]
+__all__ = ["Outcome", "Scores", "as_json", "best_epoch", "test_scores"]
 
 #: Scores of the net, and of predicting without the features; empty without test rows.
 Scores = tuple[dict[str, float], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished run: what was learned and by which net, how that went, and the files that it wrote."""
+
+    problem: Problem
+    net: Net
+    history: History
+    scores: Scores
+    files: Mapping[str, Path | None]
 
 
 def best_epoch(history: History) -> int | None:
@@ -39,16 +51,10 @@ def test_scores(problem: Problem, net: Net) -> Scores:
     return score(target, predicted, Y[split.test]), score(target, without_features, Y[split.test])
 
 
-def as_json(
-    args: argparse.Namespace,
-    problem: Problem,
-    net: Net,
-    history: History,
-    scores: Scores,
-    files: Mapping[str, Path | None],
-) -> dict[str, Any]:
+def as_json(args: argparse.Namespace, outcome: Outcome) -> dict[str, Any]:
     """Return all that is worth keeping, ready for JSON."""
-    split, config, best = problem.split, net.config, best_epoch(history)
+    problem, history = outcome.problem, outcome.history
+    split, config, best = problem.split, outcome.net.config, best_epoch(history)
     validation = history.validation_loss
     return {
         "data": str(problem.source.path),
@@ -69,7 +75,7 @@ def as_json(
         "best_epoch": None if best is None else best + 1,
         "training_loss": None if best is None else float(history.loss[best]),
         "validation_loss": None if best is None or validation is None else float(validation[best]),
-        "test": scores[0],
-        "baseline": scores[1],
-        **{name: None if path is None else str(path) for name, path in files.items()},
+        "test": outcome.scores[0],
+        "baseline": outcome.scores[1],
+        **{name: None if path is None else str(path) for name, path in outcome.files.items()},
     }

@@ -7,26 +7,25 @@ import importlib.util
 import json
 import shlex
 import sys
-from collections.abc import Mapping
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..files import write_atomically
+from ..plots import plot_history
+from ..plots.canvas import new_figure, save_figure
 from ..tables.task import TASK_RULE
 from .errors import UsageError
 from .exit_codes import DONE, INTERRUPTED
 from .inputs import STANDARD
 from .outputs import check_output, to_json, writing
-from .problem import Problem, Source, choose_source, prepare
-from .results import Scores, as_json, test_scores
+from .pictures import check_picture
+from .problem import Source, choose_source, prepare
+from .results import Outcome, as_json, test_scores
 from .train_options import add_arguments
 from .train_report import check_report, save_report
-from .training import build_net, check_layers, read_class_weight, train
+from .training import build_net, check_checkpoint, check_layers, read_class_weight, train
 
 if TYPE_CHECKING:
     from ..history import History
-    from ..net import Net
     from .report import Report
 
 __all__ = ["DESCRIPTION", "EXAMPLES", "USAGE", "add_arguments", "run"]
@@ -38,7 +37,8 @@ Train a network on a table, or on a data set that comes with chainrule, and save
 Columns of numbers are standardised, columns of text one-hot encoded; the encoding is saved in
 the model. Part of the rows is kept for the test score, and part to stop training at the
 epoch with the lowest validation loss. Ctrl-C ends the training after the epoch at hand, and
-saves the best network so far; pressed twice, it saves the network as it is.
+saves the best network so far; pressed twice, it saves the network as it is. With --checkpoint,
+it ends at once, and the same command goes on from there, as it does after a crash or --time-limit.
 
 {TASK_RULE}
 """
@@ -50,10 +50,10 @@ examples:
   chainrule train houses.csv --target price --report houses.html
   chainrule train houses.csv --target price --hidden 128,64 --epochs 2000 --output houses.safetensors
   chainrule train houses.parquet --target price --loss 'huber(0.5)' --dropout 0.1 --schedule cosine
+  chainrule train houses.csv --target price --epochs 5000 --checkpoint houses.run --every 50
   chainrule train arrays.npz --target y --class-weight balanced --time-limit 60
   zcat houses.csv.gz | chainrule train - --target price --output houses.safetensors --json
 """
-PLOT_FORMATS = (".png", ".pdf", ".svg")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -63,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
     source = choose_source(args.data, args.target, args.dataset)
     model_path, plot_path = _choose_outputs(args, source)
     check_report(args, source, [model_path, plot_path])
+    check_checkpoint(args, [source.path, model_path, plot_path, args.report])
     from .report import Report
 
     report = Report(quiet=args.quiet or args.json)
@@ -84,13 +85,12 @@ def run(args: argparse.Namespace) -> int:
     files = {"model": model_path, "plot": _save_plot(history, plot_path, source.name), "report": args.report}
     if args.report is not None:
         save_report(args.report, args, problem, net, history)
-    scores = test_scores(problem, net)
-    _tell(report, args, problem, net, history, scores, files)
-    if args.json:
-        print(to_json(as_json(args, problem, net, history, scores, files)))
+    _tell(report, args, Outcome(problem, net, history, test_scores(problem, net), files))
     if history.stopped in ("callback", "interrupted"):
         saved = "the best network so far" if history.stopped == "callback" else "the network as it then was"
         message = f"interrupted after epoch {history.epochs}; {saved} is in {model_path}"
+        if args.checkpoint is not None:
+            message += f"; to go on from {args.checkpoint}, give the same command with --force"
         print(f"chainrule: {message}", file=sys.stderr)
         return INTERRUPTED
     data = "DATA" if source.path == STANDARD else shlex.quote(str(source.path))
@@ -98,19 +98,13 @@ def run(args: argparse.Namespace) -> int:
     return DONE
 
 
-def _tell(
-    report: Report,
-    args: argparse.Namespace,
-    problem: Problem,
-    net: Net,
-    history: History,
-    scores: Scores,
-    files: Mapping[str, Path | None],
-) -> None:
-    """Print how it went, for the eyes."""
-    report.show_training(net.config, args, history)
-    report.show_scores(problem, scores)
-    report.show_files(files)
+def _tell(report: Report, args: argparse.Namespace, outcome: Outcome) -> None:
+    """Print how it went: for the eyes, or as JSON."""
+    report.show_training(outcome.net.config, args, outcome.history)
+    report.show_scores(outcome.problem, outcome.scores)
+    report.show_files(outcome.files)
+    if args.json:
+        print(to_json(as_json(args, outcome)))
 
 
 def _require_extra() -> None:
@@ -126,8 +120,7 @@ def _choose_outputs(args: argparse.Namespace, source: Source) -> tuple[Path, Pat
         raise UsageError("a model and a picture go to files, not to standard output; give another name than -")
     check_output(model, force=args.force, inputs=[source.path])
     plot = args.plot or model.with_name(f"{model.stem}-loss.png")
-    if plot.suffix.lower() not in PLOT_FORMATS:
-        raise UsageError(f"--plot must end in {', '.join(PLOT_FORMATS)}; got {plot}")
+    check_picture(plot)
     if plot.absolute() == model.absolute():
         raise UsageError(f"--plot and --output name the same file, {plot}")
     check_output(plot, force=args.force, inputs=[source.path])
@@ -138,15 +131,8 @@ def _save_plot(history: History, path: Path, name: str) -> Path | None:
     """Draw the losses, and return where, or None if no epoch was completed."""
     if history.epochs == 0:
         return None
-    from matplotlib.figure import Figure
-
-    from ..plots import plot_history
-
-    # A Figure of its own, without pyplot, needs no display and leaves no state behind.
-    figure = Figure(figsize=(7, 4.2), dpi=120, layout="constrained")
+    figure = new_figure(7, 4.2)
     plot_history(history, figure.subplots()).set_title(f"{name}: loss per epoch", parse_math=False)
-    picture = BytesIO()
-    figure.savefig(picture, format=path.suffix[1:].lower())
     with writing(path):
-        write_atomically(path, picture.getvalue())
+        save_figure(figure, path)
     return path

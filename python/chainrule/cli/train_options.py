@@ -57,6 +57,8 @@ def _add_training_options(add: Callable[..., object]) -> None:
     batch_help = "rows per update, or all (default: 32; all for rprop)"
     weight_help = "balanced, or weights of classes such as yes=10,no=1"
     limit_help = "stop after so long, with the best network so far"
+    checkpoint_help = "keep the run in FILE; the same command, after a crash, goes on from there"
+    every_help = "epochs between two writes of it (default: 1)"
     threads_help = "threads to use (default: chosen by the size of the work)"
     add("--epochs", type=count, default=500, metavar="N", help="at most (default: %(default)s)")
     add("--batch-size", type=options.batch_size, default=0, metavar="N", help=batch_help)
@@ -67,6 +69,8 @@ def _add_training_options(add: Callable[..., object]) -> None:
     add("--class-weight", type=options.class_weight, metavar="WEIGHTS", help=weight_help)
     add("--patience", type=options.patience, default=50, metavar="N", help=patience_help)
     add("--time-limit", type=positive, metavar="SECONDS", help=limit_help)
+    add("--checkpoint", type=Path, metavar="FILE", help=checkpoint_help)
+    add("--every", type=count, metavar="N", help=every_help)
     add("--seed", type=options.seed, default=0, help="of the split, the weights and the shuffling (default: 0)")
     add("--threads", type=count, metavar="N", help=threads_help)
 

@@ -24,6 +24,7 @@ __all__ = ["check_report", "save_report", "spell_run"]
 
 #: Options that say where results go, not what they are, and those of the parser itself.
 NOT_SETTINGS = ("data", "output", "plot", "report", "json", "quiet", "force", "command", "version", "run", "error")
+NOT_SETTINGS += ("checkpoint", "every")
 
 
 def check_report(args: argparse.Namespace, source: Source, others: Sequence[Path]) -> None:

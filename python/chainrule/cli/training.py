@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ..config import OUTPUT_OF_LOSS
@@ -11,15 +14,17 @@ from ..optimizers import OPTIMIZERS
 from ..tables import Categories
 from ..tables.table import listed
 from .errors import UsageError
+from .inputs import STANDARD
 from .interrupt import stop_on_interrupt
 from .options import ClassWeight
+from .outputs import check_output
 from .problem import Problem
 
 if TYPE_CHECKING:
     from ..history import History
     from ..net import Net
 
-__all__ = ["build_net", "check_layers", "read_class_weight", "train"]
+__all__ = ["build_net", "check_checkpoint", "check_layers", "read_class_weight", "train"]
 
 BATCH_SIZE = 32
 
@@ -33,6 +38,26 @@ def check_layers(args: argparse.Namespace) -> None:
         given = len(getattr(args, name))
         if given not in (1, len(args.hidden)):
             raise UsageError(f"--{name} has {given} values for {len(args.hidden)} hidden layers; give 1 or as many")
+
+
+def check_checkpoint(args: argparse.Namespace, others: Sequence[Path | None]) -> None:
+    """Refuse, before anything is computed, a checkpoint that could not be written, or would be over another output.
+
+    Raises
+    ------
+    UsageError, ValueError
+        As `check_report`; that there is such a file already is no error.
+    """
+    path: Path | None = args.checkpoint
+    if path is None:
+        if args.every is not None:
+            raise UsageError("--every is for --checkpoint FILE")
+        return
+    if path == STANDARD:
+        raise UsageError("--checkpoint is a file, not standard output; give another name than -")
+    if path.absolute() in [other.absolute() for other in others if other is not None]:
+        raise UsageError(f"--checkpoint names the file of another output, {path}")
+    check_output(path, force=True)
 
 
 def build_net(args: argparse.Namespace, problem: Problem) -> Net:
@@ -55,12 +80,13 @@ def build_net(args: argparse.Namespace, problem: Problem) -> Net:
 def train(
     net: Net, args: argparse.Namespace, problem: Problem, class_weight: IndexWeight | None, *, progress: bool
 ) -> History:
-    """Fit the net; Ctrl-C ends the fit after the epoch, and once more at once."""
+    """Fit the net; Ctrl-C ends the fit after the epoch, and once more, or with a checkpoint, at once."""
     X, Y, split = problem.X, problem.Y, problem.split
     rule = OPTIMIZERS[args.optimizer]
     default_batch = None if rule.full_batch else BATCH_SIZE
     try:
-        with stop_on_interrupt() as callback:
+        # A callback that stops a run ends it for good; a run with a checkpoint is to go on.
+        with stop_on_interrupt() if args.checkpoint is None else nullcontext() as callback:
             return net.fit(
                 X[split.train],
                 Y[split.train],
@@ -75,6 +101,8 @@ def train(
                 time_limit=args.time_limit,
                 callback=callback,
                 progress=progress,
+                checkpoint=args.checkpoint,
+                every=args.every or 1,
             )
     except DivergenceError as error:
         raise DivergenceError(f"{error}; try a smaller --lr") from None

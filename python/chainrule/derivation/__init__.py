@@ -3,7 +3,7 @@
 Formulas are values (`expression`, `symbols`, `functions`, `matrix`) that write themselves
 in a notation (`notation`) and evaluate on arrays. `formulas` is the table of activations
 and losses; `rule` applies the chain rule to the layers of a net (`layer`), `page` writes
-it down; `comparison` sets two rules side by side, `comparison_page` writes that.
+it down; `comparison` sets two rules side by side, `comparison_page` writes that; `plain` gives both to programs.
 """
 
 from __future__ import annotations

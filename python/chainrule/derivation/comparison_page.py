@@ -11,7 +11,7 @@ from .notation import LATEX, TEXT
 from .page import WIDTH, describe, latex_words, wrapped
 from .rule import Rule
 
-__all__ = ["latex_comparison", "text_comparison"]
+__all__ = ["latex_comparison", "text_comparison", "shows_numbers"]
 
 NUMBERS_TITLE = "delta_O for a single row (N = 1) whose target is 0"
 
@@ -31,7 +31,7 @@ def text_comparison(a: Rule, b: Rule) -> str:
     for sentence in explain(a, b):
         words = "".join(part if isinstance(part, str) else part.write(TEXT) for part in sentence)
         lines += textwrap.wrap(words, WIDTH, subsequent_indent="   ", break_long_words=False, break_on_hyphens=False)
-    if _shows_numbers(terms):
+    if shows_numbers(terms):
         lines += ["", f"{NUMBERS_TITLE}:", f"  {'Yhat':<6}{'A':<12}{'B':<12}A / B"]
         lines += [f"  {y:<6g}{at_a:<12.6g}{at_b:<12.6g}{at_a / at_b:.6g}" for y, at_a, at_b in compare_numbers(a, b)]
     return "\n".join(lines)
@@ -52,7 +52,8 @@ def _text_formula(formula: Expression | None) -> str:
     return "(none)" if formula is None else formula.write(TEXT)
 
 
-def _shows_numbers(terms: list[Term]) -> bool:
+def shows_numbers(terms: list[Term]) -> bool:
+    """Return whether the deltas differ, so that their sizes are worth a table."""
     return not all(term.same for term in terms if term.left.name == "delta_O")
 
 
@@ -69,7 +70,7 @@ def latex_comparison(a: Rule, b: Rule) -> str:
         _latex_array("lll", rows),
         *(_latex_sentence(sentence) for sentence in explain(a, b)),
     ]
-    if _shows_numbers(terms):
+    if shows_numbers(terms):
         numbers = [f"{y:g} & {at_a:.6g} & {at_b:.6g} & {at_a / at_b:.6g}" for y, at_a, at_b in compare_numbers(a, b)]
         parts += [
             rf"\noindent {latex_words(NUMBERS_TITLE)}:",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -18,6 +19,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from ..config import NetConfig
 from ..losses import Loss
 from ..net import Net
 from .callbacks import CallbackSupport, FitHooks, with_callbacks
@@ -50,6 +52,8 @@ class BaseMultilayerPerceptron(CallbackSupport, BaseEstimator, ABC):  # type: ig
     @property
     def net_(self) -> Net:
         """The net that the estimator trains and predicts with; the fast way to predict."""
+        if not hasattr(self, "coefs_"):
+            check_is_fitted(self)
         return self._trained_net()
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -89,13 +93,16 @@ class BaseMultilayerPerceptron(CallbackSupport, BaseEstimator, ABC):  # type: ig
         self._validate_params()
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val must be given together")
+        if X_val is not None and self.solver == "lbfgs":
+            raise ValueError("X_val and y_val are for early stopping, which solver='lbfgs' does not have")
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         hidden = hidden_sizes(self.hidden_layer_sizes)
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         rows = self._read_rows(X, y, sample_weight, first, incremental)
         random = check_random_state(self.random_state)
-        net = self._new_net([rows.X.shape[1], *hidden, self.n_outputs_], rows, random) if first else self._trained_net()
+        sizes = [rows.X.shape[1], *hidden, self.n_outputs_]
+        net = self._new_net(sizes, rows, random) if first else self._net_as_described(sizes)
         self._adopt(net)
         hooks = FitHooks(self, X, y, sample_weight)
         self._stops_early = self.solver != "lbfgs" and (bool(self.early_stopping) or X_val is not None)
@@ -128,6 +135,7 @@ class BaseMultilayerPerceptron(CallbackSupport, BaseEstimator, ABC):  # type: ig
             reset=reset,
         )
         X = X.toarray() if issparse(X) else X
+        y = y.astype(y.dtype.newbyteorder("="), copy=False)  # which scikit-learn does for X alone
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
         Y, weights = self._read_targets(y, sample_weight, X.dtype, incremental)
@@ -139,17 +147,32 @@ class BaseMultilayerPerceptron(CallbackSupport, BaseEstimator, ABC):  # type: ig
         return self._build_net(sizes, rows.X.dtype, init, draw_seed(random))
 
     def _build_net(self, sizes: list[int], dtype: Any, init: Any, seed: int) -> Net:
-        return Net(
-            sizes,
-            hidden=hidden_activations(self.activation, len(sizes) - 2),
-            output={"logistic": "sigmoid"}.get(self.out_activation_, self.out_activation_),
-            loss=self._net_loss(),
-            dtype=dtype,
-            init=init,
-            seed=seed,
-            threads=self.n_threads,
-            dropout=self.dropout,
-        )
+        return Net(**self._describe_net(sizes, dtype), init=init, seed=seed, threads=self.n_threads)
+
+    def _describe_net(self, sizes: list[int], dtype: Any) -> dict[str, Any]:
+        """Return the arguments of a net, or of its configuration, that the parameters ask for."""
+        return {
+            "sizes": sizes,
+            "hidden": hidden_activations(self.activation, len(sizes) - 2),
+            "output": {"logistic": "sigmoid"}.get(self.out_activation_, self.out_activation_),
+            "loss": self._net_loss(),
+            "dtype": dtype,
+            "dropout": self.dropout,
+        }
+
+    def _net_as_described(self, sizes: list[int]) -> Net:
+        """Return the net of earlier calls, as the parameters now are: they may have changed, but for the sizes."""
+        net = self._trained_net()
+        if list(net.config.sizes) != sizes:
+            self.n_outputs_ = net.config.outputs
+            raise ValueError(
+                f"warm_start and partial_fit go on with a net of {list(net.config.sizes)} units per layer; "
+                f"hidden_layer_sizes and the data now ask for {sizes}"
+            )
+        config = NetConfig.create(**self._describe_net(sizes, net.config.dtype))
+        if (config, self.n_threads) == (net.config, net.threads):
+            return net
+        return replace(Snapshot.of(net), config=config, threads=self.n_threads).restore()
 
     def _adopt(self, net: Net) -> None:
         """Make the net's own weights, not copies, those of the estimator."""

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..losses import Loss, read_loss
 from ..optimizers import OPTIMIZERS, Optimizer
@@ -15,6 +16,15 @@ __all__ = ["from_plain", "to_plain"]
 
 #: Values that JSON has no word for are an object with one of these keys.
 KINDS = ("tuple", "dict", "array", "loss", "optimizer", "random_state")
+
+#: NumPy's kinds of arrays whose elements JSON holds.
+ARRAY_KINDS = "biufUOMm"
+#: An array of texts has the width that it had up to here; beyond, that of the longest, for a file must not take memory
+#: out of proportion to its size.
+WIDEST = 256
+
+#: Numbers in the state of NumPy's Mersenne Twister.
+TWISTER_KEYS = 624
 
 
 def to_plain(name: str, value: Any) -> Any:
@@ -52,7 +62,7 @@ def from_plain(value: Any) -> Any:
 
     Raises
     ------
-    KeyError, TypeError, ValueError
+    KeyError, TypeError, ValueError, OverflowError
         It is not what `to_plain` returns.
     """
     if isinstance(value, list):
@@ -65,14 +75,29 @@ def from_plain(value: Any) -> Any:
     if kind == "dict":
         return {from_plain(key): from_plain(element) for key, element in value["dict"]}
     if kind == "array":
-        return np.array([from_plain(element) for element in value["array"]], dtype=np.dtype(value["dtype"]))
+        return _read_array([from_plain(element) for element in value["array"]], np.dtype(value["dtype"]))
     if kind == "loss":
         return read_loss(value["loss"])
     if kind == "optimizer":
         return OPTIMIZERS[value["optimizer"]](**value["constants"])
     if kind == "random_state":
-        random = np.random.RandomState()
-        name, keys, *rest = value["random_state"]
-        random.set_state((name, np.array(keys, np.uint32), *rest))
-        return random
+        return _read_random_state(*value["random_state"])
     raise ValueError(f"an object is none of {', '.join(KINDS)}: {sorted(value)}")
+
+
+def _read_array(elements: list[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    if dtype.kind not in ARRAY_KINDS:
+        raise ValueError(f"an array cannot be of dtype {dtype}")
+    if dtype.kind == "U" and dtype.itemsize > np.dtype(f"U{WIDEST}").itemsize:
+        longest = max((len(element) for element in elements), default=0)
+        dtype = np.dtype(f"{dtype.byteorder}U{min(max(longest, WIDEST), dtype.itemsize // 4)}")
+    return np.array(elements, dtype=dtype)
+
+
+def _read_random_state(kind: str, keys: list[int], position: int, *gauss: float) -> np.random.RandomState:
+    """Return a generator; NumPy itself would take any position, and read its keys there."""
+    if len(keys) != TWISTER_KEYS or not 0 <= position <= TWISTER_KEYS:
+        raise ValueError(f"random_state has {len(keys)} keys and is at {position!r} of them; expected {TWISTER_KEYS}")
+    random = np.random.RandomState()
+    random.set_state((kind, np.array(keys, np.uint32), position, *gauss))
+    return random

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -25,24 +26,29 @@ FORMAT_VERSION = 1
 #: The entry of the metadata.
 ENTRY = "chainrule.estimator"
 
-#: What a file holds beside the net, the step size and the labels.
-FITTED = {
-    "n_features_in_",
-    "feature_names_in_",
-    "n_outputs_",
-    "n_layers_",
-    "out_activation_",
-    "classes_",
-    "n_iter_",
-    "t_",
-    "loss_",
-    "best_loss_",
-    "loss_curve_",
-    "validation_scores_",
-    "best_validation_score_",
-    "_no_improvement_count",
-    "_stops_early",
+#: What a file holds beside the net, the step size and the labels; and what each may be.
+FITTED: dict[str, tuple[type, ...]] = {
+    "n_features_in_": (int,),
+    "feature_names_in_": (np.ndarray,),
+    "n_outputs_": (int,),
+    "n_layers_": (int,),
+    "out_activation_": (str,),
+    "classes_": (np.ndarray,),
+    "n_iter_": (int,),
+    "t_": (int,),
+    "loss_": (int, float),
+    "best_loss_": (int, float, NoneType),
+    "loss_curve_": (list,),
+    "validation_scores_": (list, NoneType),
+    "best_validation_score_": (int, float, NoneType),
+    "_no_improvement_count": (int,),
+    "_stops_early": (bool,),
 }
+#: Of those, what not every fitted estimator has.
+NOT_ALWAYS = {"feature_names_in_", "classes_", "loss_"}
+
+#: Counts are below.
+MOST = 2**63
 
 #: Kinds of a classifier's targets, and the activation of the outputs of each.
 KINDS = {"binary": "sigmoid", "multiclass": "softmax", "multilabel-indicator": "sigmoid"}
@@ -80,20 +86,21 @@ def load_estimator(cls: type[Any], path: str | os.PathLike[str]) -> Any:
         return _build(cls, description, net)
     except KeyError as error:
         raise ModelFormatError(f"{path}: not a file of {cls.__name__}.save: {error.args[0]!r} is missing") from error
-    except (TypeError, ValueError, AttributeError, IndexError, RecursionError) as error:
+    except (TypeError, ValueError, AttributeError, IndexError, OverflowError, MemoryError, RecursionError) as error:
         raise ModelFormatError(f"{path}: not a file of {cls.__name__}.save: {error}") from error
 
 
 def _build(cls: type[Any], description: dict[str, Any], net: Net) -> Any:
     estimator = cls(**{name: from_plain(value) for name, value in description["parameters"].items()})
     estimator._validate_params()
-    for name, value in description["fitted"].items():
-        if name not in FITTED:
-            raise ValueError(f"{name!r} is no fitted attribute")
-        setattr(estimator, name, from_plain(value))
+    for name, value in _read_fitted(description["fitted"]).items():
+        setattr(estimator, name, value)
     found = (estimator.n_features_in_, estimator.n_outputs_, estimator.n_layers_)
     if found != (net.config.features, net.config.outputs, len(net.config.sizes)):
         raise ValueError("its net is of other sizes than the estimator")
+    output = estimator.out_activation_
+    if {"logistic": "sigmoid"}.get(output, output) != net.config.activations[-1]:
+        raise ValueError(f"its net has no output for out_activation_ {output!r}")
     if (given := description["step_size"]) is not None:
         estimator._optimizer = StepSize(str(given["mode"]), float(given["initial"]), float(given["power_t"]))
         estimator._optimizer.learning_rate = float(given["learning_rate"])
@@ -101,6 +108,31 @@ def _build(cls: type[Any], description: dict[str, Any], net: Net) -> Any:
         _learn_labels(estimator, choose("labels", description["labels"], tuple(KINDS)), net)
     estimator._adopt(net)
     return estimator
+
+
+def _read_fitted(description: dict[str, Any]) -> dict[str, Any]:
+    """Return the fitted attributes, each of which is what a fit would have left."""
+    fitted = {name: from_plain(value) for name, value in description.items()}
+    for name in (FITTED.keys() - NOT_ALWAYS) - fitted.keys():
+        raise KeyError(name)
+    for name, value in fitted.items():
+        if name not in FITTED:
+            raise ValueError(f"{name!r} is no fitted attribute")
+        counts = FITTED[name] != (int,) or 0 <= value < MOST
+        numbers = not isinstance(value, list) or all(isinstance(each, int | float) for each in value)
+        if not isinstance(value, FITTED[name]) or not counts or not numbers:
+            raise ValueError(f"{name} cannot be {value!r:.80}")
+    by_scores = fitted["best_validation_score_"] is not None
+    if (fitted["validation_scores_"] is not None) != by_scores or (fitted["best_loss_"] is None) != by_scores:
+        raise ValueError("best_loss_, or validation_scores_ and best_validation_score_, must be None, not both")
+    names = fitted.get("feature_names_in_")
+    if names is not None and (names.shape != (fitted["n_features_in_"],) or not all(map(_is_text, names))):
+        raise ValueError(f"feature_names_in_ must be a name for each feature, got {names!r:.80}")
+    return fitted
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 def _labels(estimator: Any) -> str | None:

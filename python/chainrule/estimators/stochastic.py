@@ -183,7 +183,8 @@ class StochasticFit:
         self._follow(rate)
 
     def _sum_of_squares(self) -> float:
-        return float(np.dot(self._penalized, self._penalized))
+        with np.errstate(over="ignore"):  # the fit that diverges says so itself
+            return float(np.dot(self._penalized, self._penalized))
 
     def _mean_of_squares(self, before: float) -> float:
         """Return sum w^2 as the minibatches met it, on average, taking it to change evenly in an epoch."""

@@ -27,7 +27,7 @@ VALUES_OF_TARGETS: dict[str, tuple[Check, str]] = {
 
 def read_rows(config: NetConfig, X: ArrayLike, name: str = "X") -> NDArray[Any]:
     """Return X as an array (rows, features) of whatever dtype it has."""
-    rows = np.asarray(X)
+    rows = _as_numbers(X, name)
     if rows.ndim != 2 or len(rows) == 0:
         raise ValueError(
             f"{name} must have the shape (rows, {config.features}) with at least one row; got {rows.shape}"
@@ -39,7 +39,7 @@ def read_rows(config: NetConfig, X: ArrayLike, name: str = "X") -> NDArray[Any]:
 
 def read_targets(config: NetConfig, Y: ArrayLike, rows: int) -> Array:
     """Return Y as (rows, target columns) in the net's dtype; class indices become one-hot rows."""
-    targets = np.asarray(Y)
+    targets = _as_numbers(Y, "Y")
     expected = (rows, config.target_columns)
     if config.loss.name == "cross_entropy" and targets.shape in ((rows,), (rows, 1)):
         targets = _one_hot(targets.ravel(), config.outputs)
@@ -55,12 +55,20 @@ def read_weights(config: NetConfig, sample_weight: ArrayLike | None, rows: int) 
     """Return the weight of each row, (rows,) in the net's dtype; 1 where none are given."""
     if sample_weight is None:
         return np.ones(rows, config.dtype)
-    weights = np.asarray(sample_weight, config.dtype)
+    weights = _as_numbers(sample_weight, "sample_weight").astype(config.dtype, copy=False)
     if weights.shape != (rows,):
         raise ValueError(f"sample_weight must have the shape {(rows,)} for {rows} rows; got {weights.shape}")
     if weights.min() < 0 or weights.sum() == 0:
         raise ValueError("sample_weight must be at least 0, and not 0 for every row")
     return weights
+
+
+def _as_numbers(given: ArrayLike, name: str) -> NDArray[Any]:
+    """Return an array of real numbers; NumPy would make some of text, dates and complex numbers, too."""
+    array = np.asarray(given)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} has dtype {array.dtype}; allowed are bool, integers and floats")
+    return array
 
 
 def _check_values(loss: str, targets: NDArray[Any]) -> None:
@@ -74,9 +82,9 @@ def _check_values(loss: str, targets: NDArray[Any]) -> None:
 
 
 def _one_hot(labels: NDArray[Any], classes: int) -> Array:
-    if not np.issubdtype(labels.dtype, np.integer):
+    if labels.dtype.kind not in "bui":
         raise TypeError(f"Y must hold integer class indices or be (rows, {classes}); got dtype {labels.dtype}")
     if labels.min() < 0 or labels.max() >= classes:
         raise ValueError(f"Y must hold class indices from 0 to {classes - 1}; got {labels.min()} to {labels.max()}")
-    one_hot: Array = np.eye(classes)[labels]
+    one_hot: Array = np.eye(classes)[labels.astype(np.intp)]
     return one_hot

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import re
 from io import StringIO
 
 from .table import Table, counted
@@ -11,14 +10,12 @@ from .table import Table, counted
 __all__ = ["parse_csv"]
 
 DELIMITERS = ",;\t"
-QUOTED = re.compile(r'"[^"]*"')
-FIRST_LINE = re.compile(r"[^\S\r\n]*\S[^\r\n]*")
 
 
 def parse_csv(content: bytes, source: str) -> Table:
     """Read CSV in UTF-8 (with or without a byte order mark) whose first line names the columns.
 
-    Fields are separated by commas, semicolons or tabs, whichever the header holds most of outside quotes.
+    Fields are separated by commas, semicolons or tabs, whichever divides the header into most columns.
     Blank lines are skipped.
 
     Raises
@@ -31,7 +28,10 @@ def parse_csv(content: bytes, source: str) -> Table:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{source} is not a text file in UTF-8 ({error.reason}); save it as UTF-8") from None
-    reader = csv.reader(StringIO(text, newline=""), delimiter=_find_delimiter(text), strict=True)
+    file = StringIO(text, newline="")
+    delimiter = max(DELIMITERS, key=lambda each: _count_columns(file, each))
+    file.seek(0)
+    reader = csv.reader(file, delimiter=delimiter, strict=True)
     try:
         names = _read_header(source, next(filter(_is_row, reader), []))
         columns: list[list[str]] = [[] for _ in names]
@@ -57,10 +57,14 @@ def _is_row(fields: list[str]) -> bool:
     return len(fields) > 1 or any(map(str.strip, fields))
 
 
-def _find_delimiter(text: str) -> str:
-    header = FIRST_LINE.search(text)
-    unquoted = QUOTED.sub("", header[0]) if header else ""
-    return max(DELIMITERS, key=unquoted.count)
+def _count_columns(file: StringIO, delimiter: str) -> int:
+    """Return how many columns the header has if this separates them, 0 if it cannot; quotes may hold several lines."""
+    file.seek(0)
+    try:
+        rows = csv.reader(file, delimiter=delimiter, strict=True)
+        return next(len(fields) for fields in rows if any(map(str.strip, fields)))
+    except (StopIteration, csv.Error):
+        return 0
 
 
 def _read_header(source: str, fields: list[str]) -> list[str]:

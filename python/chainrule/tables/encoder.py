@@ -255,7 +255,7 @@ class TableEncoder:
         try:
             features = tuple(_column_from_dict(column) for column in described["features"])
             return cls(features, _column_from_dict(described["target"]))
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, OverflowError) as error:
             raise ValueError(f"this is not the description of a table encoder: {error!r}") from None
 
 

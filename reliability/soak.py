@@ -1,0 +1,203 @@
+"""Fit, predict, save, load, export and interrupt at random for minutes, and see that nothing grows.
+
+Prints the slope of the resident memory by least squares, after a quarter of the time to warm up, with its standard
+error; and compares open files and threads with those after the warm-up. A leak is a slope that is more than three
+standard errors and `--most` above zero.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from trials import Array, Tally, draw_data, read_arguments
+
+from chainrule import SGD, Adam, DivergenceError, MLPClassifier, MLPRegressor, ModelFormatError, Net
+from chainrule.optimizers import Optimizer
+from chainrule.schedules import Cosine, ReduceOnPlateau
+
+Draw = np.random.Generator
+
+SIZES = [[3, 4, 1], [8, 32, 1], [20, 64, 64, 2], [30, 40, 20, 5], [100, 300, 300, 3]]
+HIDDEN = ["relu", "tanh", "silu", "sigmoid"]
+OPTIMIZERS: list[str | Optimizer] = ["sgd", "adam", "rmsprop", "nadam", Adam(lr=0.01)]
+
+
+def any_net(draw: Draw) -> tuple[Net, Array, Array]:
+    """Return a net, and data for it."""
+    sizes = SIZES[draw.integers(len(SIZES))]
+    dtype = ("float32", "float64")[draw.integers(2)]
+    threads, dropout = int(draw.integers(1, 3)), 0.3 * int(draw.integers(2))
+    hidden = HIDDEN[draw.integers(len(HIDDEN))]
+    net = Net(sizes, hidden=hidden, output="identity", dtype=dtype, threads=threads, dropout=dropout, seed=1)
+    return net, *draw_data(sizes, int(draw.integers(2, 600)))
+
+
+def fit(draw: Draw, folder: Path) -> None:
+    """Train a net, with much or little of what a fit may be told."""
+    net, X, Y = any_net(draw)
+    options: list[dict[str, Any]] = [
+        {},
+        {"validation": 0.3, "patience": 2, "metrics": [lambda Y, P: float(abs(Y - P).max())]},
+        {"schedule": ReduceOnPlateau(patience=1), "callback": lambda state: None, "l2": 1e-3},
+        {"schedule": Cosine(epochs=20), "clip_norm": 1.0, "sample_weight": np.ones(len(X))},
+        {"time_limit": 0.01},
+    ]
+    optimizer = OPTIMIZERS[draw.integers(len(OPTIMIZERS))]
+    epochs, batch_size = int(draw.integers(1, 5)), int(draw.integers(1, 200))
+    net.fit(X, Y, epochs=epochs, batch_size=batch_size, optimizer=optimizer, **options[draw.integers(len(options))])
+
+
+def predict(draw: Draw, folder: Path) -> None:
+    """Predict, and take gradients and traces."""
+    net, X, Y = any_net(draw)
+    out = np.empty((len(X), net.config.outputs), net.config.dtype)
+    net.predict(X, out=out)
+    net.loss(X, Y)
+    net.trace(X, Y)
+    net.input_gradient(X[:20], Y[:20])
+    net.jacobian(X[:5])
+
+
+def save_and_load(draw: Draw, folder: Path) -> None:
+    """Save a trained net and load it, then load half of the file."""
+    net, X, Y = any_net(draw)
+    net.fit(X, Y, epochs=1)
+    path = folder / "net.safetensors"
+    net.save(path, metadata={"soak": "yes"})
+    if not np.array_equal(Net.load(path).parameters, net.parameters):
+        raise AssertionError("a loaded net is not the saved one")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    expect(ModelFormatError, partial(Net.load, path))
+
+
+def estimate(draw: Draw, folder: Path) -> None:
+    """Fit scikit-learn's kind of estimators."""
+    X, Y = draw_data([6, 1], int(draw.integers(40, 200)))
+    few: dict[str, Any] = {"hidden_layer_sizes": (8,), "max_iter": 3, "random_state": 0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that three epochs are few
+        regressor = MLPRegressor(**few, early_stopping=bool(draw.integers(2))).fit(X, Y.ravel())
+        classifier = MLPClassifier(**few).fit(X, Y.ravel() > 0.5)
+    regressor.predict(X)
+    classifier.predict_proba(X)
+
+
+def export(draw: Draw, folder: Path) -> None:
+    """Write a net as C."""
+    any_net(draw)[0].to_c(folder / "net.c", name="net")
+
+
+def interrupt(draw: Draw, folder: Path) -> None:
+    """Press Ctrl-C in a fit."""
+    net, X, Y = any_net(draw)
+
+    def press() -> None:
+        # Comes as Ctrl-C does, while the core runs.
+        signal.setitimer(signal.ITIMER_REAL, float(draw.uniform(0.005, 0.05)))
+        net.fit(X, Y, epochs=10**6)
+
+    expect(KeyboardInterrupt, press)
+
+
+def fail(draw: Draw, folder: Path) -> None:
+    """Diverge, and be told that arguments do not fit."""
+    net, X, Y = any_net(draw)
+    expect(DivergenceError, partial(net.fit, X, Y, epochs=100, optimizer=SGD(lr=1e30)))
+    expect(ValueError, partial(net.predict, X[:, :-1]))
+    expect(TypeError, partial(net.predict, X.astype(complex)))
+
+
+def expect(error: type[BaseException], call: Callable[[], object]) -> None:
+    """Call, and see that the error is raised."""
+    try:
+        call()
+    except error:
+        return
+    raise AssertionError(f"{error.__name__} was not raised")
+
+
+DEEDS = [fit, fit, predict, save_and_load, estimate, export, interrupt, fail]
+
+
+def memory() -> float:
+    """Return the resident memory in kB."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1024
+
+
+def descriptors_and_threads() -> tuple[int, int]:
+    """Return how many files are open, and how many threads there are."""
+    return len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
+
+
+def slope(minutes: Array, values: Array) -> tuple[float, float]:
+    """Return the slope of values over minutes by least squares, and its standard error."""
+    t = minutes - minutes.mean()
+    rate = float(t @ (values - values.mean()) / (t @ t))
+    residuals = values - values.mean() - rate * t
+    return rate, float(np.sqrt(residuals @ residuals / (len(t) - 2) / (t @ t)))
+
+
+def press_ctrl_c(signal_number: int, frame: object) -> None:
+    """Handle SIGALRM as Python handles SIGINT."""
+    raise KeyboardInterrupt
+
+
+def main() -> int:
+    """Run the program."""
+    arguments = read_arguments(
+        __doc__,
+        0,
+        "stop after so many deeds; 0 for as many as there is time for",
+        lambda parser: (
+            parser.add_argument("--minutes", type=float, default=30.0, help="how long (default 30)"),
+            parser.add_argument("--most", type=float, default=50.0, help="the slope that is let pass, in kB a minute"),
+        ),
+    )
+    signal.signal(signal.SIGALRM, press_ctrl_c)
+    draw, tally = np.random.default_rng(arguments.seed), Tally("soak")
+    start, seconds = time.monotonic(), 60 * arguments.minutes
+    times: list[float] = []
+    values: list[float] = []
+    before, done, due = (0, 0), 0, 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        while (passed := time.monotonic() - start) < seconds and (arguments.count == 0 or done < arguments.count):
+            deed = DEEDS[draw.integers(len(DEEDS))]
+            try:
+                deed(draw, Path(folder))
+            except Exception as error:
+                tally.fail(f"{deed.__name__}: {error!r}")
+            done += 1
+            tally.add(deed.__name__)
+            if passed > seconds / 4 and passed >= due:
+                if not times:
+                    gc.collect()
+                    before = descriptors_and_threads()
+                times.append(passed / 60)
+                values.append(memory())
+                due = passed + seconds / 1000
+                if len(times) % 75 == 1:
+                    print(f"{passed / 60:.1f} min, {done} deeds, {values[-1]:.0f} kB", flush=True)
+        gc.collect()
+    after = descriptors_and_threads()
+    tally.add("files and {} threads open after the warm-up, {} and {} at the end".format(before[1], *after), before[0])
+    if after[0] > before[0] or after[1] > before[1]:
+        tally.fail("files or threads are left open")
+    rate, error_of_rate = slope(np.array(times), np.array(values))
+    print(f"resident memory {values[0]:.0f} to {values[-1]:.0f} kB, slope {rate:.2f} +- {error_of_rate:.2f} kB/minute")
+    if rate > max(arguments.most, 3 * error_of_rate):
+        tally.fail(f"memory grows by {rate:.2f} kB a minute")
+    return tally.finish()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
