@@ -33,6 +33,9 @@ HERE = Path(__file__).parent
 #: How a process ends whose work raised, ran through, came to something wrong; and how long it may take.
 RAISED, RAN_THROUGH, WRONG, SECONDS = 0, 10, 11, 300
 
+#: How NumPy, Python's files and safetensors say that memory ran out, besides MemoryError.
+OTHERS_WORDS = ("without exception set", "without setting an exception", "can't allocate", "PyObject pointer is null")
+
 Deed = Callable[[], Array]
 
 
@@ -127,8 +130,7 @@ def explains(error: BaseException | None) -> bool:
     while error is not None and error not in seen:
         if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
             return True
-        # NumPy's iterators forget to say what failed.
-        if isinstance(error, SystemError) and "without exception set" in str(error):
+        if any(words in str(error) for words in OTHERS_WORDS):
             return True
         seen.append(error)
         error = error.__cause__ or error.__context__

@@ -159,8 +159,12 @@ def press_at_random(count: int, seed: int, tally: Tally) -> None:
             seconds = uninterrupted(index, dtype)[2]
             net = case.net(dtype, threads)
             moment = random.uniform(0, seconds)
-            presser.press(moment)
-            if not interrupted(lambda: net.fit(X, Y, epochs=case.epochs, **case.options)):  # noqa: B023
+
+            def press_and_fit() -> None:
+                presser.press(moment)  # noqa: B023
+                net.fit(X, Y, epochs=case.epochs, **case.options)  # noqa: B023
+
+            if not interrupted(press_and_fit):
                 tally.add("fits that ended before")
                 continue
             pressed += 1

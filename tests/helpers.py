@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -83,6 +84,11 @@ def check_fit_reads_each_epoch(given, memory):
     history = net.fit(given, np.zeros((len(memory), 1), np.float32), epochs=2, callback=clear)
     assert history.loss[0] > 0
     assert history.loss[1] == 0
+
+
+def name_of(value):
+    """Return a short name for a test's parameter, the same in every process: without addresses."""
+    return re.sub(r" at 0x[0-9a-f]+", "", str(value))[:60]
 
 
 def relative_error(actual, expected):

@@ -121,6 +121,7 @@ HIDDEN_SIZES = (
     st.lists(st.integers(1, 8), max_size=3)
     | st.lists(st.integers(20, 70), min_size=1, max_size=1)
     | st.lists(st.integers(17, 40), min_size=2, max_size=2)
+    | st.lists(st.integers(1, 2), min_size=2, max_size=3)
 )
 
 

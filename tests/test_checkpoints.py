@@ -17,7 +17,7 @@ import safetensors.numpy
 from chainrule import SGD, Adam, DivergenceError, ModelFormatError, Net, reference
 from chainrule.files import read, read_metadata
 from chainrule.schedules import Cosine, ReduceOnPlateau
-from helpers import run_python
+from helpers import name_of, run_python
 
 #: How often each run is killed, or interrupted.
 KILLS = os.environ.get("CHAINRULE_KILLS", "8")
@@ -164,6 +164,22 @@ class TestRuns:
         assert not differing(start("early_stopping", path), expected)
         assert len(epochs) == 1
 
+    def test_convergence_is_seen_across_a_break(self, path):
+        def end(state):
+            if state.epoch == stop:
+                raise Break
+
+        losses = start("tiny", tol=0.0)[1].loss
+        tol = abs(losses[9] - losses[8])
+        expected = start("tiny", tol=tol)
+        stop = expected[1].epochs
+        assert expected[1].stopped == "converged"
+        assert 1 < stop <= 10
+        with pytest.raises(Break):
+            start("tiny", path, tol=tol, every=stop - 1, callback=end)
+        assert Net.load(path).epochs_trained == stop - 1
+        assert not differing(start("tiny", path, tol=tol, every=1000), expected)
+
     def test_a_callback_that_stops_ends_the_run(self, path):
         expected = start("tiny", callback=lambda state: state.epoch == 9)
         assert not differing(start("tiny", path, callback=lambda state: state.epoch == 9), expected)
@@ -292,7 +308,7 @@ class TestOtherRuns:
             ({"patience": 3, "tol": 0.5}, "tol is 0.5, there 0.0; patience is 3, there None"),
             ({"l2": 0.1, "clip_norm": 2.0}, "l2 is 0.1, there 0.0; clip_norm is 2.0, there None"),
         ],
-        ids=lambda value: str(value)[:40],
+        ids=name_of,
     )
     def test_are_refused_and_named(self, path, changed, message):
         def fit(hidden="tanh", sizes=(3, 4, 1), **given):

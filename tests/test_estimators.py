@@ -16,6 +16,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from chainrule import SGD, DivergenceError, Huber, Net
 from chainrule.estimators import MLPClassifier, MLPRegressor
+from helpers import name_of
 
 X_iris, y_iris = load_iris(return_X_y=True)
 X_iris = (X_iris - X_iris.mean(axis=0)) / X_iris.std(axis=0)
@@ -285,7 +286,7 @@ def test_bad_parameters_are_named(settings, message):
         ({"dropout": 0.5}, lambda net: net.config.dropout == (0.5,)),
         ({"n_threads": 1}, lambda net: net.threads == 1),
     ],
-    ids=str,
+    ids=name_of,
 )
 def test_what_is_changed_between_partial_fits_counts(change, of_net):
     y = np.abs(Y_reg[:, 0])

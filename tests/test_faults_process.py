@@ -268,9 +268,9 @@ def check_floating_point():
     for trained, data in ((net, (X, Y)), (small, draw(small, 50)[:2])):
         trained.fit(*data, epochs=3, callback=lambda state: assert_subnormals())
         assert_subnormals()
-        trained.weights[-1][...] *= 1e20
+        trained.parameters[0] = np.nan
         with pytest.raises(DivergenceError):
-            trained.fit(*data, epochs=3, optimizer=chainrule.SGD(lr=1e30))
+            trained.fit(*data, epochs=3)
         assert_subnormals()
         trained.predict(data[0])
         assert_subnormals()

@@ -14,7 +14,7 @@ from safetensors import safe_open
 
 from chainrule import SGD, Adam, ModelFormatError, Net
 from chainrule.files import read_metadata
-from helpers import draw, run_python
+from helpers import draw, name_of, run_python
 
 
 @pytest.fixture
@@ -380,7 +380,7 @@ class TestReading:
             ("schedule", ["plateau"]),
             ("schedule", {"wrong": 1}),
         ],
-        ids=lambda value: str(value)[:40],
+        ids=name_of,
     )
     def test_hostile_descriptions(self, path, key, value):
         trained().save(path)

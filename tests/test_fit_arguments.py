@@ -7,7 +7,7 @@ import pytest
 
 from chainrule import SGD, Net, reference
 from chainrule.schedules import Step
-from helpers import FEATURES, OUTPUTS, draw, small_net
+from helpers import FEATURES, OUTPUTS, draw, name_of, small_net
 
 
 @pytest.fixture(params=[Net, reference.Net], ids=["core", "reference"])
@@ -91,7 +91,7 @@ def refuses(net, X, Y, arguments, error, words):
         ({"time_limit": "1 h"}, TypeError, ["time_limit", "1 h"]),
         ({"callback": 3}, TypeError, ["callback", "3"]),
     ],
-    ids=str,
+    ids=name_of,
 )
 def test_fit_refuses_arguments_before_training(net, X, Y, arguments, error, words):
     refuses(net, X, Y, arguments, error, words)

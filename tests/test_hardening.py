@@ -62,6 +62,8 @@ def test_the_extension_is_hardened(content, what):
 
 
 def test_functions_with_buffers_look_after_their_stack(content):
+    if any(name in content for name in (b"__asan_init", b"__tsan_init", b"__gcov_exit")):
+        pytest.skip("builds to find faults or to count lines have other checks")
     assert b"__stack_chk_fail" in content
 
 

@@ -120,6 +120,9 @@ TABLES = {
     "blank lines.csv": lambda: b"\n" * LARGE,
     "a row that is too long.csv": lambda: b"a,b\n" + b"1," * (LARGE // 2),
     "zeros.csv": lambda: bytes(LARGE),
+    "columns without end, the last one twice.csv": lambda: (
+        ",".join(map(str, [*range(LARGE // 7), 0])).encode() + b"\n1"
+    ),
     "an array of terabytes.npy": lambda: array_file("<f8", (2**40, 3)),
     "an array that wraps.npy": lambda: array_file("<f8", (2**62, 2**62)),
     "objects.npy": lambda: array_file("|O", (3,), b"\x80\x04."),

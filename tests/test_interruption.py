@@ -82,8 +82,8 @@ net, stop = Net([3, 4, 1], seed=0), []
 thread = threading.Thread(target=lambda: net.fit(np.ones((50, 3)), np.ones((50, 1)), epochs=10**9,
                                                  callback=lambda state: bool(stop)))
 thread.start()
-threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
 try:
+    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
     time.sleep(10)
 except KeyboardInterrupt:
     stop.append(1)

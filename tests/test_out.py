@@ -7,7 +7,7 @@ import pytest
 from numpy.lib.stride_tricks import as_strided
 
 from chainrule import Net
-from helpers import FEATURES, OUTPUTS, ROWS
+from helpers import FEATURES, OUTPUTS, ROWS, name_of
 from layouts import LAYOUTS, misaligned, odd_row_stride, read_only
 
 
@@ -81,7 +81,7 @@ def test_read_only(net, X):
 
 
 @pytest.mark.parametrize(
-    "lay_out", [np.asfortranarray, misaligned, odd_row_stride, LAYOUTS["columns backwards"]], ids=str
+    "lay_out", [np.asfortranarray, misaligned, odd_row_stride, LAYOUTS["columns backwards"]], ids=name_of
 )
 def test_layouts_that_would_need_a_copy(net, X, lay_out):
     with pytest.raises(ValueError, match="out must be aligned and have the outputs of a row side by side"):

@@ -14,7 +14,7 @@ pytest.importorskip("hypothesis")
 from hypothesis import assume, event, given
 from hypothesis import strategies as st
 
-from chainrule import DivergenceError, Net, _core, reference
+from chainrule import SGD, DivergenceError, Net, _core, reference
 from helpers import relative_error
 from strategies import (
     DTYPES,
@@ -159,3 +159,14 @@ def test_a_second_fit_of_the_same_is_the_first(drawn, stop):
     assert_same_bits([history.loss], [losses[0][: stop + 1]])
     assert_same_bits(fit(second, frozen, arrays, options), losses)
     assert_same_bits([second.parameters], [first.parameters])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("sizes", [[1, 1, 1, 1], [5, 1, 1, 1], [9, 1, 1, 1], [13, 1, 1, 1], [5, 4, 1, 7]], ids=str)
+def test_vectors_that_begin_with_a_weight_and_end_with_its_bias(sizes, dtype):
+    """Their gradients were once taken for those of neighbouring inputs, where the ones lay so far behind."""
+    arrays = np.linspace(-1, 1, 12 * sizes[0]).reshape(12, -1), np.linspace(-1, 2, 12 * sizes[-1]).reshape(12, -1)
+    nets = [kind(sizes, "tanh", "identity", dtype=dtype, seed=1) for kind in (Net, reference.Net)]
+    for net in nets:
+        net.fit(*arrays, epochs=2, batch_size=5, optimizer=SGD(lr=0.1))
+    assert relative_error(nets[0].parameters, nets[1].parameters) < (1e-4 if dtype == "float32" else 1e-10)

@@ -8,6 +8,7 @@ import pytest
 from chainrule import SGD, Net, RMSprop
 from chainrule.optimizers import OPTIMIZERS
 from chainrule.schedules import Cosine, Exponential, InverseScaling, ReduceOnPlateau, Step
+from helpers import name_of
 
 RULES = [SGD(momentum=0.9, nesterov=True), RMSprop(momentum=0.5), *OPTIMIZERS]
 SCHEDULES = [
@@ -57,7 +58,7 @@ def test_with_every_optimizer(tmp_path, sizes, dtype, optimizer):
 
 
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
-@pytest.mark.parametrize("schedule", SCHEDULES, ids=str)
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=name_of)
 def test_with_every_schedule(tmp_path, sizes, schedule):
     # A callable cannot be saved, but its last rate is.
     check_that_parts_are_the_whole(tmp_path, sizes, "float32", schedule=schedule, batch_size=16)

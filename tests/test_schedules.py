@@ -22,6 +22,7 @@ from chainrule.schedules import (
     Step,
     read_schedule,
 )
+from helpers import name_of
 
 
 def halve(epoch, lr):
@@ -205,7 +206,7 @@ def fit(net, optimizer, schedule, epochs, **arguments):
     )
 
 
-@pytest.mark.parametrize("schedule", FITTED_SCHEDULES, ids=lambda schedule: getattr(schedule, "name", str(schedule)))
+@pytest.mark.parametrize("schedule", FITTED_SCHEDULES, ids=name_of)
 @pytest.mark.parametrize(
     "optimizer",
     [
@@ -214,7 +215,7 @@ def fit(net, optimizer, schedule, epochs, **arguments):
         SGD(lr=0.1, momentum=0.9, nesterov=True),
         RMSprop(momentum=0.5),
     ],
-    ids=str,
+    ids=name_of,
 )
 def test_ten_and_ten_epochs_are_twenty(optimizer, schedule):
     if not (optimizer.has_rate or isinstance(schedule, Constant | None)):

@@ -10,7 +10,7 @@ import pytest
 
 from chainrule import SGD, Adam, Net, reference
 from chainrule.schedules import Exponential, ReduceOnPlateau
-from helpers import draw, run_python
+from helpers import draw, name_of, run_python
 
 KINDS = {"core": Net, "reference": reference.Net}
 
@@ -200,7 +200,7 @@ class TestBreaks:
     """After a break, as many epochs as are left give the bits of a training without one."""
 
     SCHEDULES = pytest.mark.parametrize(
-        "schedule", [None, ReduceOnPlateau(patience=0, tol=0.05), lambda epoch, lr: 0.9 * lr], ids=repr
+        "schedule", [None, ReduceOnPlateau(patience=0, tol=0.05), lambda epoch, lr: 0.9 * lr], ids=name_of
     )
 
     @SCHEDULES

@@ -12,6 +12,7 @@ struct Format;
 template <>
 struct Format<float> {
   using Int = std::int32_t;
+  using Bits = std::uint32_t;
   static constexpr Int mantissa = 23, bias = 127;
   static constexpr float round = 0x1.8p23f;  // adding it leaves an integer in the lowest bits
   static constexpr float log2e = 0x1.715476p0f, ln2_high = 0x1.62e4p-1f, ln2_low = 0x1.7f7d1cp-20f;
@@ -38,6 +39,7 @@ struct Format<float> {
 template <>
 struct Format<double> {
   using Int = std::int64_t;
+  using Bits = std::uint64_t;
   static constexpr Int mantissa = 52, bias = 1023;
   static constexpr double round = 0x1.8p52;
   static constexpr double log2e = 0x1.71547652b82fep0, ln2_high = 0x1.62e42feep-1,
@@ -251,7 +253,9 @@ inline Vec<T> log(Vec<T> x) {
   const Vec<T> scaled = select<T>(tiny, x * T(typename Format<T>::Int(1) << F::mantissa), x);
   // k: the exponent that leaves m in [sqrt(1/2), sqrt(2))
   const IntVec<T> origin = (IntVec<T>)broadcast(F::sqrt_half);
-  const IntVec<T> offset = (IntVec<T>)scaled - origin;
+  // Without signs, for of a negative number, which ends as NaN, the difference wraps.
+  typedef typename F::Bits BitVec __attribute__((vector_size(CHAINRULE_VECTOR_BYTES)));
+  const IntVec<T> offset = (IntVec<T>)((BitVec)scaled - (BitVec)origin);
   const IntVec<T> k = (offset >> F::mantissa) - (tiny & F::mantissa);
   const IntVec<T> fraction = offset & ((typename F::Int(1) << F::mantissa) - 1);
   Vec<T> y = log_of_parts<T>(__builtin_convertvector(k, Vec<T>), (Vec<T>)(fraction + origin) - T(1));

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <vector>
 
+#include "gil.hpp"
+
 namespace chainrule::bindings {
 namespace {
 
@@ -112,7 +114,7 @@ template <class Check>
 auto without_gil(const Rows& rows, Check check) {
   constexpr std::size_t worth_releasing = 1 << 16;
   if (rows.rows * rows.columns < worth_releasing) return check();
-  py::gil_scoped_release release;
+  const WithoutGil released;
   return check();
 }
 
@@ -293,8 +295,9 @@ py::array_t<T> read_output(const py::object& out, const Net<T>& net, const Input
   if (!array.writeable()) throw py::value_error("out is read-only");
   const auto size = static_cast<py::ssize_t>(sizeof(T));
   const bool unit = outputs == 1 || array.strides(array.ndim() - 1) == size;
+  // The distance of rows means nothing where there is one.
   const bool aligned = reinterpret_cast<std::uintptr_t>(array.data()) % sizeof(T) == 0 &&
-                       (array.ndim() == 1 || array.strides(0) % size == 0);
+                       (rows == 1 || array.strides(0) % size == 0);
   if (!unit || !aligned)
     throw py::value_error("out must be aligned and have the outputs of a row side by side");
   if (rows > 1 && std::abs(array.strides(0)) < outputs * size)

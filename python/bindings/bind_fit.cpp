@@ -11,6 +11,7 @@
 
 #include "bindings.hpp"
 #include "chainrule/denormals.hpp"
+#include "gil.hpp"
 #include "net_core.hpp"
 
 namespace chainrule::bindings {
@@ -34,7 +35,7 @@ class Fit {
     }
     trainer_.emplace(core.net(), core.optimizer_state(), training_.dataset(), validation_data, options, [] {
       const FlushDenormals off(false);  // a signal's handler is anyone's Python
-      py::gil_scoped_acquire acquire;
+      const WithGil held;
       return PyErr_CheckSignals() != 0;
     });
   }
@@ -46,7 +47,7 @@ class Fit {
     const auto epochs = static_cast<std::size_t>(rates.size());
     Stop stop;
     {
-      py::gil_scoped_release release;
+      const WithoutGil released;
       stop = trainer_->run(values, epochs, core_.progress);
     }
     if (stop == Stop::interrupted) throw py::error_already_set();

@@ -9,6 +9,7 @@
 #include "chainrule/random.hpp"
 #include "chainrule/thread_limit.hpp"
 #include "chainrule/update.hpp"
+#include "gil.hpp"
 #include "names.hpp"
 
 namespace chainrule::bindings {
@@ -123,7 +124,7 @@ static void register_limits_of(py::module_& module, const char* multiply_adds) {
   module.def(
       multiply_adds,
       [](T factor, std::size_t rounds) {
-        py::gil_scoped_release release;
+        const WithoutGil released;
         const MultiplyAdds<T> done = kernels<T>().multiply_adds(factor, rounds);
         return std::pair(done.count, done.sum);
       },
@@ -134,7 +135,7 @@ static void register_limits_of(py::module_& module, const char* multiply_adds) {
         T* to = y.mutable_data();
         const auto size = static_cast<std::size_t>(y.size());
         if (x.size() != y.size() || z.size() != y.size()) throw std::invalid_argument("sizes differ");
-        py::gil_scoped_release release;
+        const WithoutGil released;
         for (std::size_t r = 0; r < rounds; ++r) kernels<T>().triad(to, x.data(), z.data(), factor, size);
       },
       py::arg("y").noconvert(), py::arg("x").noconvert(), py::arg("z").noconvert(), py::arg("factor"),

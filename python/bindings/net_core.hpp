@@ -18,6 +18,7 @@
 #include "chainrule/input_gradient.hpp"
 #include "chainrule/split.hpp"
 #include "chainrule/trainer.hpp"
+#include "gil.hpp"
 
 namespace chainrule::bindings {
 
@@ -48,7 +49,7 @@ class NetCore {
       readers_ = std::unique_lock(core.readers_, std::try_to_lock);
       if (readers_) return;
       core.wanted_ = true;  // no new readers
-      py::gil_scoped_release release;
+      const WithoutGil released;
       readers_.lock();
       core.wanted_ = false;
     }
@@ -82,7 +83,7 @@ class NetCore {
     py::array_t<T> yhat({rows, net_.outputs()});
     T* to = yhat.mutable_data();
     {
-      py::gil_scoped_release release;
+      const WithoutGil released;
       if (space_.rows() < rows) space_ = Workspace<T>(net_, rows);
       space_.use_threads(threads);
       Interrupt never;
@@ -103,7 +104,7 @@ class NetCore {
     DatasetInput input{*forward_, {}, {}, false};
     read_targets(input, net_, input.x.rows.rows, y, sample_weight);
     const Dataset data = input.dataset();
-    py::gil_scoped_release release;
+    const WithoutGil released;
     const Batch all{0, data.x.rows};
     LossSum sum{0, reader_.weight_sum(data, all)};
     const double scale = gradient_scale(net_.reduction(), sum.weight);
@@ -118,7 +119,7 @@ class NetCore {
   void update(const Optimizer& optimizer) {
     const auto lock = alone_to_train();
     const std::size_t threads = threads_for(net_.forward_operations(1));
-    py::gil_scoped_release release;
+    const WithoutGil released;
     optimizer_state_.step(net_, optimizer, threads);
   }
 
@@ -128,7 +129,7 @@ class NetCore {
     const auto lock = alone_to_train();
     const Dataset data = input.dataset();
     const std::size_t threads = threads_for(net_.forward_operations(data.x.rows));
-    py::gil_scoped_release release;
+    const WithoutGil released;
     Stepper<T> stepper(net_, data.x.rows, threads);
     return stepper.step(data, {0, data.x.rows}, optimizer_state_, optimizer, {}).reduced(net_.reduction());
   }
@@ -138,7 +139,7 @@ class NetCore {
     const auto lock = shared();
     const Dataset data = input.dataset();
     const std::size_t threads = threads_for(net_.forward_operations(data.x.rows));
-    py::gil_scoped_release release;
+    const WithoutGil released;
     Workspace<T> space(net_, std::min(kChunkRows, data.x.rows));
     space.use_threads(threads);
     BlockReader<T> reader;
@@ -158,7 +159,7 @@ class NetCore {
       chainrule::predict(to, stride, net_, input.rows);
     } else {
       const std::size_t threads = threads_for(net_.forward_operations(input.rows.rows));
-      py::gil_scoped_release release;
+      const WithoutGil released;
       chainrule::predict(to, stride, net_, input.rows, threads);
     }
     return y;
@@ -176,7 +177,7 @@ class NetCore {
     const std::size_t rows = input.rows.rows;
     Workspace<T> space(net_, rows);
     {
-      py::gil_scoped_release release;
+      const WithoutGil released;
       BlockReader<T> reader;
       Interrupt never;
       for_each_chunk({0, rows}, [&](const Batch& chunk) {
@@ -197,7 +198,7 @@ class NetCore {
     const Dataset data = input.dataset();
     py::array_t<T> gradient({data.x.rows, net_.features()});
     T* to = gradient.mutable_data();
-    py::gil_scoped_release release;
+    const WithoutGil released;
     chainrule::loss_input_gradient(to, net_, data);
     return gradient;
   }
@@ -212,7 +213,7 @@ class NetCore {
     if (!output) shape.insert(shape.begin() + 1, net_.outputs());
     py::array_t<T> gradient(shape);
     T* to = gradient.mutable_data();
-    py::gil_scoped_release release;
+    const WithoutGil released;
     chainrule::output_input_gradient(to, net_, input.rows, outputs);
     return gradient;
   }

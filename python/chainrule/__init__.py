@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from . import interpreters  # noqa: F401  refuses subinterpreters, in which the core would hang
 from ._core import build_info
 from .errors import DivergenceError, ModelFormatError
 from .net import Net

@@ -58,7 +58,7 @@ class FitRun:
         self._best = Best(options.tol) if checkpoint is not None and keeps_best else None
         self._learning_rates: list[NDArray[np.float64]] = []
         self._values: dict[str, float] = {}
-        self._finished = 0
+        self._finished = self._told = 0
         self._start = time.perf_counter()
         # What tells whether an interrupt came where the run can be written; see `_save_interrupted`.
         self._is_running = self._is_watched = False
@@ -82,6 +82,7 @@ class FitRun:
                 stopped = "diverged"
             # An interrupt may come just after the engine's last look for one, with the epoch complete.
             self._finish_epoch()
+            self._tell_schedule()
             raise
         finally:
             self._net.history = self._record(stopped)
@@ -227,9 +228,15 @@ class FitRun:
         try:
             self._values |= self._metrics.measure(self._net.predict)
         finally:
-            if self._monitored.name in self._values:
-                self._rates.observe(self._monitored.measure(self._values))
-            self._net.schedule_state = self._rates.state
+            self._tell_schedule()
+
+    def _tell_schedule(self) -> None:
+        """Tell the schedule of the epoch that is complete; once, also where an interrupt comes in between."""
+        epochs = self._engine.epochs
+        if self._told != epochs and self._monitored.name in self._values:
+            self._rates.observe(self._monitored.measure(self._values))
+            self._told = epochs
+        self._net.schedule_state = self._rates.state
 
     def _explained(self, error: DivergenceError, lr: float) -> DivergenceError:
         first = self._past.epochs

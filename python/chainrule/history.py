@@ -39,7 +39,8 @@ class History:
     stopped : str
         ``"epochs"`` (all were run), ``"converged"`` (the training loss changed by at most
         `tol`), ``"patience"`` (no improvement for `patience` epochs), ``"time"`` (the
-        `time_limit` has passed), ``"callback"`` (also where a callback or a metric raised),
+        `time_limit` has passed), ``"callback"`` (also where a callback, a metric
+        or a checkpoint raised),
         ``"interrupted"`` (Ctrl-C) or ``"diverged"``; the last two are seen in `net.history`,
         for the fit raises.
     """

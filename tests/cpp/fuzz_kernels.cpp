@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "chainrule/dataset.hpp"
 #include "naive.hpp"
 #include "naive_losses.hpp"
 #include "naive_updates.hpp"
@@ -227,7 +228,8 @@ class Case {
   }
 
   void backward_weights() {
-    const std::size_t rows = size(), fan_in = size(), fan_out = size();
+    // A chunk of rows at most: longer sums are cut where the width of vectors says.
+    const std::size_t rows = std::min(size(), kChunkRows), fan_in = size(), fan_out = size();
     Matrix<T> x = input(rows, fan_in), delta = internal(rows, fan_out);
     // A row more than the gradient has: what follows it in the arena must stay.
     Matrix<T> dw = packed(fan_in + 1, fan_out), db = internal(1, fan_out);

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["check_report", "save_report", "spell_run"]
 
 #: Options that say where results go, not what they are, and those of the parser itself.
-NOT_SETTINGS = ("data", "output", "plot", "report", "json", "quiet", "force", "command", "version", "run", "error")
-NOT_SETTINGS += ("checkpoint", "every")
+WHERE_TO = ("data", "output", "plot", "report", "json", "quiet", "force", "checkpoint", "every")
+NOT_SETTINGS = (*WHERE_TO, "command", "version", "run", "error")
 
 
 def check_report(args: argparse.Namespace, source: Source, others: Sequence[Path]) -> None:

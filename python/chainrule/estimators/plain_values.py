@@ -90,14 +90,18 @@ def _read_array(elements: list[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
         raise ValueError(f"an array cannot be of dtype {dtype}")
     if dtype.kind == "U" and dtype.itemsize > np.dtype(f"U{WIDEST}").itemsize:
         longest = max((len(element) for element in elements), default=0)
+        if longest * len(elements) > WIDEST * (len(elements) + sum(map(len, elements))):
+            raise ValueError("an array of texts is far wider than what it holds")
         dtype = np.dtype(f"{dtype.byteorder}U{min(max(longest, WIDEST), dtype.itemsize // 4)}")
     return np.array(elements, dtype=dtype)
 
 
-def _read_random_state(kind: str, keys: list[int], position: int, *gauss: float) -> np.random.RandomState:
+def _read_random_state(
+    kind: str, keys: list[int], position: int, has_gauss: int, gauss: float
+) -> np.random.RandomState:
     """Return a generator; NumPy itself would take any position, and read its keys there."""
     if len(keys) != TWISTER_KEYS or not 0 <= position <= TWISTER_KEYS:
         raise ValueError(f"random_state has {len(keys)} keys and is at {position!r} of them; expected {TWISTER_KEYS}")
     random = np.random.RandomState()
-    random.set_state((kind, np.array(keys, np.uint32), position, *gauss))
+    random.set_state((kind, np.array(keys, np.uint32), position, has_gauss, gauss))
     return random

@@ -46,6 +46,8 @@ FITTED: dict[str, tuple[type, ...]] = {
 }
 #: Of those, what not every fitted estimator has.
 NOT_ALWAYS = {"feature_names_in_", "classes_", "loss_"}
+#: What L-BFGS does not record; there is all of it or nothing.
+RECORD = {"best_loss_", "loss_curve_", "validation_scores_", "best_validation_score_", "_no_improvement_count"}
 
 #: Counts are below.
 MOST = 2**63
@@ -113,7 +115,8 @@ def _build(cls: type[Any], description: dict[str, Any], net: Net) -> Any:
 def _read_fitted(description: dict[str, Any]) -> dict[str, Any]:
     """Return the fitted attributes, each of which is what a fit would have left."""
     fitted = {name: from_plain(value) for name, value in description.items()}
-    for name in (FITTED.keys() - NOT_ALWAYS) - fitted.keys():
+    has_record = not RECORD.isdisjoint(fitted)
+    for name in FITTED.keys() - NOT_ALWAYS - (set() if has_record else RECORD) - fitted.keys():
         raise KeyError(name)
     for name, value in fitted.items():
         if name not in FITTED:
@@ -122,8 +125,9 @@ def _read_fitted(description: dict[str, Any]) -> dict[str, Any]:
         numbers = not isinstance(value, list) or all(isinstance(each, int | float) for each in value)
         if not isinstance(value, FITTED[name]) or not counts or not numbers:
             raise ValueError(f"{name} cannot be {value!r:.80}")
-    by_scores = fitted["best_validation_score_"] is not None
-    if (fitted["validation_scores_"] is not None) != by_scores or (fitted["best_loss_"] is None) != by_scores:
+    by_scores = fitted.get("best_validation_score_") is not None
+    scored, lost = fitted.get("validation_scores_") is not None, fitted.get("best_loss_") is None
+    if has_record and not scored == lost == by_scores:
         raise ValueError("best_loss_, or validation_scores_ and best_validation_score_, must be None, not both")
     names = fitted.get("feature_names_in_")
     if names is not None and (names.shape != (fitted["n_features_in_"],) or not all(map(_is_text, names))):
@@ -149,4 +153,5 @@ def _learn_labels(estimator: Any, kind: str, net: Net) -> None:
     if net.config.activations[-1] != KINDS[kind] or not fits:
         raise ValueError(f"{len(classes)} classes, {kind}, do not fit a net of {net.config.outputs} outputs")
     several = kind == "multilabel-indicator"
-    estimator._label_binarizer = LabelBinarizer().fit(np.eye(len(classes), dtype=int) if several else classes)
+    # Two rows say how many columns there are; one for each would be the square of what the file holds.
+    estimator._label_binarizer = LabelBinarizer().fit(np.eye(2, len(classes), dtype=int) if several else classes)

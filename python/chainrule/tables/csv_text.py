@@ -71,9 +71,11 @@ def _read_header(source: str, fields: list[str]) -> list[str]:
     names = [field.strip() for field in fields]
     if not any(names):
         raise ValueError(f"{source} is empty")
+    seen: set[str] = set()
     for position, name in enumerate(names):
         if not name:
             raise ValueError(f"{source}: column {position + 1} has no name in the header")
-        if name in names[:position]:
+        if name in seen:
             raise ValueError(f"{source}: two columns are called {name!r}")
+        seen.add(name)
     return names

@@ -1,0 +1,148 @@
+"""What the fuzzers of `fuzz/` found, each with the smallest input that showed it."""
+
+from __future__ import annotations
+
+import json
+import struct
+
+import numpy as np
+import pytest
+
+from chainrule import ModelFormatError
+from chainrule.tables import TableEncoder, parse_table
+
+
+def change_metadata(path, key, change):
+    """Change the JSON that a model file has under a key of its metadata."""
+    content = path.read_bytes()
+    begin = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:begin])
+    description = json.loads(header["__metadata__"].get(key, "{}"))
+    header["__metadata__"][key] = change(description)
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + content[begin:])
+
+
+@pytest.fixture
+def estimator_file(tmp_path):
+    """A classifier whose generator is a `RandomState`, and a function that changes an entry of its description."""
+    pytest.importorskip("sklearn")
+    from chainrule.estimators import MLPClassifier
+
+    path = tmp_path / "model"
+    X = np.sin(np.arange(12.0)).reshape(6, 2)
+    estimator = MLPClassifier([2], max_iter=1, random_state=np.random.RandomState(0), solver="sgd")
+    estimator.partial_fit(X, np.array(["no", "yes"])[np.arange(6) % 2], classes=["no", "yes"]).save(path)
+
+    def change(group, name, value):
+        def set_entry(description):
+            description[group][name] = value(description[group][name]) if callable(value) else value
+            return json.dumps(description)
+
+        change_metadata(path, "chainrule.estimator", set_entry)
+        return path
+
+    return change
+
+
+def refuse(path, match=None):
+    from chainrule.estimators import MLPClassifier
+
+    with pytest.raises(ModelFormatError, match=match):
+        MLPClassifier.load(path)
+
+
+def with_generator(entry, value):
+    """Change one entry of the state of a generator: its name, keys, position, ..."""
+
+    def change(state):
+        state["random_state"][entry] = value
+        return state
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "keys", [[7430246022] * 624, [-1] * 624, [0], [], "abc", None], ids=lambda keys: str(keys)[:20]
+)
+def test_keys_of_a_generator_beyond_32_bits(estimator_file, keys):
+    """`OverflowError` left `load`, found after 1,347 runs."""
+    refuse(estimator_file("parameters", "random_state", with_generator(1, keys)))
+
+
+@pytest.mark.parametrize("position", [625, 10**9, -1, 2**31 - 1, 10**400, "1", None])
+def test_position_of_a_generator_beyond_its_keys(estimator_file, position):
+    """NumPy takes any, and its next number is then read from there: a segmentation fault in the next fit."""
+    refuse(estimator_file("parameters", "random_state", with_generator(2, position)))
+
+
+def test_a_generator_at_the_end_of_its_keys_is_read(estimator_file):
+    from chainrule.estimators import MLPClassifier
+
+    path = estimator_file("parameters", "random_state", with_generator(2, 624))
+    assert 0 <= MLPClassifier.load(path).random_state.random_sample() < 1
+
+
+@pytest.mark.parametrize("name", ["out_activation_", "n_iter_", "loss_curve_", "_stops_early", "t_"])
+def test_a_fitted_attribute_that_is_missing(estimator_file, name):
+    """`AttributeError` left `predict` where `out_activation_` had another name."""
+    path = estimator_file("fitted", name, None)
+    refuse(path)
+
+    def remove(description):
+        del description["fitted"][name]
+        return json.dumps(description)
+
+    change_metadata(path, "chainrule.estimator", remove)
+    refuse(path, f"'{name}' is missing")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("out_activation_", "softmax"),
+        ("loss_curve_", 5),
+        ("loss_curve_", ["a"]),
+        ("n_iter_", -1),
+        ("t_", 2**63),
+        ("best_loss_", None),
+        ("validation_scores_", []),
+        ("feature_names_in_", 5),
+        ("feature_names_in_", {"array": ["a"], "dtype": "|O"}),
+        ("feature_names_in_", {"array": [1, 2], "dtype": "|O"}),
+    ],
+    ids=str,
+)
+def test_a_fitted_attribute_that_no_fit_leaves(estimator_file, name, value):
+    refuse(estimator_file("fitted", name, value))
+
+
+@pytest.mark.parametrize("dtype", ["<U99999999", "|S99999999", "|V999999999", "2000000000f4", "f8,i4"])
+def test_an_array_of_elements_far_wider_than_its_texts(estimator_file, dtype):
+    """Two labels of a few bytes took gigabytes; wide texts are now as wide as they need, other dtypes refused."""
+    from chainrule.estimators import MLPClassifier
+
+    path = estimator_file("fitted", "classes_", {"array": ["no", "yes"], "dtype": dtype})
+    if "U" not in dtype:
+        refuse(path)
+    else:
+        assert MLPClassifier.load(path).classes_.nbytes <= 2 * 4 * 256
+
+
+@pytest.mark.parametrize("mean", [10**400, -(10**400)], ids=["huge", "-huge"])
+def test_a_number_of_a_table_beyond_floats(mean):
+    with pytest.raises(ValueError, match="not the description of a table encoder"):
+        TableEncoder.from_dict({"features": [], "target": {"name": "a", "mean": mean, "std": 1.0}})
+
+
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        (b'";3\nab",b\n1,2\n', (";3\nab", "b")),
+        (b'"!",";"\n"",";"\n"","2"\n"?","a"\n', ("!", ";")),
+    ],
+    ids=["several lines", "quoted separator"],
+)
+def test_what_separates_columns_is_not_looked_for_within_quotes(content, names):
+    """A name of several lines was cut at its first line's end, and its semicolon taken for what separates columns."""
+    assert parse_table(content, "a.csv").names == names
