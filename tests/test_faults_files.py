@@ -298,4 +298,13 @@ def test_fault_21_a_locale_with_a_decimal_comma_gives_identical_files(tmp_path):
     names = sorted(os.listdir(folders["C"]))
     assert {"net", "net.c", "derivation", "model", "predicted.csv"} <= set(names) == set(os.listdir(folders["comma"]))
     for name in names:
-        assert (folders["comma"] / name).read_bytes() == (folders["C"] / name).read_bytes(), name
+        comma, point = ((folders[which] / name).read_bytes() for which in ("comma", "C"))
+        if name in ("net", "model"):  # safetensors writes the entries of its header in any order
+            comma, point = (header_and_numbers(content) for content in (comma, point))
+        assert comma == point, name
+
+
+def header_and_numbers(content):
+    """Return the header of a safetensors file, read, and the bytes behind it."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    return json.loads(content[8:end]), content[end:]
