@@ -154,8 +154,8 @@ class TinyPass {
       const std::size_t count = net_.size - p < kLanes<T> ? net_.size - p : kLanes<T>;
       const TinyFactors<T>&first = net_.factors[p], &last = net_.factors[p + count - 1];
       Vec<T> products[kLanes<T>];
-      // Often a vector's parameters share a row of one plane, and have neighbouring rows of the other. A weight
-      // and its unit's bias, too, have the same deltas.
+      // Often a vector's parameters share a row of one plane, and have neighbouring rows of the other. A
+      // weight and its unit's bias, too, have the same deltas.
       if (count == kLanes<T> && first.activations == last.activations && is_row(last.deltas, first.deltas)) {
         products_of_neighbours(products, first.activations, first.deltas);
       } else if (p + kLanes<T> <= net_.weight_count && first.deltas == last.deltas &&
