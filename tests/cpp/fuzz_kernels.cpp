@@ -112,8 +112,8 @@ class Case {
 
   void describe(const char* name, std::initializer_list<std::size_t> sizes, const std::string& more = "") {
     trial_.what = std::string(name) + (sizeof(T) == 4 ? " float32" : " float64");
-    for (const std::size_t each : sizes) trial_.what += " " + std::to_string(each);
-    trial_.what += more.empty() ? "" : " " + more;
+    for (const std::size_t each : sizes) trial_.what.append(" ").append(std::to_string(each));
+    if (!more.empty()) trial_.what.append(" ").append(more);
   }
 
   // All of a matrix, margins included.
