@@ -1,4 +1,4 @@
-"""Any bytes as a table, mostly CSV: refused with `ValueError` or `MemoryError`, or columns that can be encoded and written again.
+"""Any bytes as a table, mostly CSV: refused with `ValueError`, or columns that can be encoded and written again.
 
 Run with libFuzzer's arguments, such as ``python fuzz/fuzz_csv_reader.py -max_total_time=30 fuzz/corpus/csv``.
 """
@@ -28,7 +28,7 @@ def test_one_input(content: bytes) -> None:
         warnings.simplefilter("ignore")
         try:
             table = parse_table(content, SOURCE)
-        except (ValueError, MemoryError):  # the latter where an array claims more than there is (SECURITY.md)
+        except ValueError:
             return
         assert table.rows > 0
         assert table.names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import struct
 
@@ -146,3 +147,24 @@ def test_a_number_of_a_table_beyond_floats(mean):
 def test_what_separates_columns_is_not_looked_for_within_quotes(content, names):
     """A name of several lines was cut at its first line's end, and its semicolon taken for what separates columns."""
     assert parse_table(content, "a.csv").names == names
+
+
+def array_file(array):
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def test_an_array_that_claims_terabytes():
+    content = array_file(np.zeros(1, "<f4")).replace(b"(1,), }" + b" " * 12, b"(1000000000000,), }")
+    assert b"(1000000000000,)" in content
+    with pytest.raises(ValueError, match="is not a file of numpy.save: Unable to allocate"):
+        parse_table(content, "table.npy")
+
+
+def test_fields_within_fields():
+    nested = np.array([(1.0, (2**31,))], [("a", "<f4"), ("b", [("c", "<u4")])]).view(
+        [("a", "<f4"), ("b", [("c", "<U1")])]
+    )
+    with pytest.raises(ValueError, match="column 'b' has fields of its own"):
+        parse_table(array_file(nested), "table.npy")

@@ -25,7 +25,10 @@ def parse_npy(content: bytes, source: str) -> Table:
         It is no array that NumPy reads without pickle, or not a table.
     """
     with _naming(source, "a file of numpy.save"):
-        array = np.lib.format.read_array(BytesIO(content), allow_pickle=False)
+        try:
+            array = np.lib.format.read_array(BytesIO(content), allow_pickle=False)
+        except MemoryError as error:  # NumPy takes the memory before it looks how much there is to read
+            raise ValueError(str(error)) from None
     if array.dtype.names:
         return _make_table(source, [(name, array[name]) for name in array.dtype.names])
     return _make_table(
@@ -121,6 +124,10 @@ def _read_cells(column: NDArray[Any], place: str) -> Cells:
     if column.dtype.kind in "iuf":
         with np.errstate(over="ignore"):
             return column.astype(np.float64)
+    if column.dtype.kind == "V":
+        raise ValueError(
+            f"{place} has fields of its own, or bytes of no kind: {column.dtype}; expected numbers or text"
+        )
     if column.dtype.kind == "c":
         raise ValueError(f"{place}: the numbers are complex; they must be real")
     try:
