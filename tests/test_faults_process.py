@@ -17,7 +17,7 @@ from apart import run_apart
 from chainrule import DivergenceError, Net, _core
 from helpers import draw, run_python
 
-linux = pytest.mark.skipif(sys.platform != "linux", reason="of Linux")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="needs the control groups and the /proc of Linux")
 
 
 def test_every_row_of_the_list_has_a_test():
@@ -233,7 +233,10 @@ def check_old_processor():
     check_fits()
 
 
-@pytest.mark.skipif("x86-64-v2" not in chainrule.build_info()["available_isas"], reason="of x86-64")
+@pytest.mark.skipif(
+    "x86-64-v2" not in chainrule.build_info()["available_isas"],
+    reason="needs an x86-64 processor: x86-64-v2 is the build for those without AVX",
+)
 @pytest.mark.parametrize("emulated", [False, True])
 def test_fault_31_a_processor_without_avx_imports_and_trains(emulated):
     """Emulated where that can be; no object for it holds an AVX instruction (tests/cpp/instructions.sh)."""

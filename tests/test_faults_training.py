@@ -176,7 +176,7 @@ def check_memory_that_runs_out():
     net.fit(X[:50], Y[:50], epochs=1)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="limits of Linux")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs the limits of memory and threads that Linux enforces")
 @pytest.mark.parametrize(
     "check", [check_divergence_in_workers, check_refused_threads, check_memory_that_runs_out], ids=lambda c: c.__name__
 )

@@ -94,7 +94,7 @@ def test_the_file_is_an_ordinary_safetensors_file(path):
 
 @pytest.mark.parametrize("metadata", [{"a": 1}, {1: "a"}, "abc"], ids=str)
 def test_metadata_that_is_no_text(path, metadata):
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="metadata must be a dict of str to str; got"):
         Net([2, 1]).save(path, metadata=metadata)
     assert os.listdir(path.parent) == []
 

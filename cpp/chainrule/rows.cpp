@@ -79,6 +79,31 @@ Out convert(In value) {
   }
 }
 
+using Position = std::pair<std::size_t, std::size_t>;
+
+template <class In, class Out>
+void scatter_row(Out* to, const Rows& source, std::size_t row) {
+  std::fill(to, to + source.columns, Out{});
+  const auto [starts, columns] = *source.sparsity;
+  for (std::uint64_t k = starts[row]; k < starts[row + 1]; ++k) {
+    const std::byte* from = source.data + static_cast<std::ptrdiff_t>(k) * source.column_stride;
+    to[columns[k]] = convert<Out>(load<In>(from));
+  }
+}
+
+// Stored elements are looked through as one row; then the row of the k-th is found.
+std::optional<Position> first_stored_outside(const Rows& source, double low, double high) {
+  const auto [starts, columns] = *source.sparsity;
+  Rows stored = source;
+  stored.sparsity = nullptr;
+  stored.rows = 1, stored.columns = starts[source.rows];
+  const auto bad = first_outside(stored, low, high);
+  if (!bad) return std::nullopt;
+  const std::size_t k = bad->second;
+  const std::uint64_t* next = std::upper_bound(starts, starts + source.rows + 1, k);
+  return Position{static_cast<std::size_t>(next - starts) - 1, static_cast<std::size_t>(columns[k])};
+}
+
 }  // namespace
 
 template <class Out>
@@ -90,7 +115,9 @@ void gather(Out* out, std::size_t stride, const Rows& source, const RowRange& ra
       const std::size_t row = range.indices == nullptr ? range.first + i : range.indices[i];
       const std::byte* from = source.data + static_cast<std::ptrdiff_t>(row) * source.row_stride;
       Out* to = out + i * stride;
-      if (packed && std::is_same_v<In, Out>) {
+      if (source.sparsity != nullptr) {
+        scatter_row<In>(to, source, row);
+      } else if (packed && std::is_same_v<In, Out>) {
         std::memcpy(to, from, source.columns * sizeof(Out));
       } else if (packed) {  // a constant step, so that the cast is vectorised
         for (std::size_t j = 0; j < source.columns; ++j)
@@ -112,14 +139,15 @@ const T* in_place(const Rows& source, const RowRange& range, std::ptrdiff_t& str
   const std::byte* first = source.data + static_cast<std::ptrdiff_t>(range.first) * source.row_stride;
   const bool aligned = reinterpret_cast<std::uintptr_t>(first) % sizeof(T) == 0 &&
                        (range.count <= 1 || source.row_stride % size == 0);
-  if (range.indices != nullptr || source.type != type || !unit || !aligned) return nullptr;
+  if (source.sparsity != nullptr || range.indices != nullptr || source.type != type || !unit || !aligned)
+    return nullptr;
   stride = source.row_stride / size;
   return reinterpret_cast<const T*>(first);
 }
 
-std::optional<std::pair<std::size_t, std::size_t>> first_outside(const Rows& source, double low,
-                                                                 double high) {
-  return with_type(source.type, [&]<class In>(In) -> std::optional<std::pair<std::size_t, std::size_t>> {
+std::optional<Position> first_outside(const Rows& source, double low, double high) {
+  if (source.sparsity != nullptr) return first_stored_outside(source, low, high);
+  return with_type(source.type, [&]<class In>(In) -> std::optional<Position> {
     const auto outside = [&](const std::byte* from) {
       const double value = as_double(load<In>(from));
       return !(value >= low && value <= high);  // true of NaN
@@ -139,7 +167,7 @@ std::optional<std::pair<std::size_t, std::size_t>> first_outside(const Rows& sou
         }
         if (bad == 0) continue;
         for (std::size_t j = start; j < stop; ++j) {
-          if (outside(row + static_cast<std::ptrdiff_t>(j) * source.column_stride)) return std::pair{i, j};
+          if (outside(row + static_cast<std::ptrdiff_t>(j) * source.column_stride)) return Position{i, j};
         }
       }
     }

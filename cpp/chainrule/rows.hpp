@@ -30,6 +30,13 @@ inline bool is_integer(ScalarType type) {
   return type != ScalarType::float16 && type != ScalarType::float32 && type != ScalarType::float64;
 }
 
+// Where the stored elements of compressed sparse rows (CSR) are: those of row i are the starts[i]-th to the
+// one before starts[i + 1], each in its column. All others are zero.
+struct Sparsity {
+  const std::uint64_t* starts;
+  const std::int32_t* columns;
+};
+
 struct Rows {
   const std::byte* data = nullptr;
   std::size_t rows = 0;
@@ -37,6 +44,7 @@ struct Rows {
   std::ptrdiff_t row_stride = 0;  // in bytes, as is column_stride; both may be negative or odd
   std::ptrdiff_t column_stride = 0;
   ScalarType type = ScalarType::float64;
+  const Sparsity* sparsity = nullptr;  // data then holds stored elements, column_stride bytes apart
 };
 
 // Which rows to read: those from `first` on, or, where `indices` is not null, those that it lists.
@@ -54,7 +62,7 @@ void gather(Out* out, std::size_t stride, const Rows& source, const RowRange& ra
 template <class T>
 const T* in_place(const Rows& source, const RowRange& range, std::ptrdiff_t& stride);
 
-// The first (row, column) whose value lies outside [low, high] or is not a number.
+// The first (row, column) whose value, if it is stored, lies outside [low, high] or is not a number.
 std::optional<std::pair<std::size_t, std::size_t>> first_outside(const Rows& source, double low, double high);
 
 // The first whose value is infinite, undefined, or becomes infinite as a T.

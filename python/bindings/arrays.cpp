@@ -1,6 +1,9 @@
 #include "arrays.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
+#include <memory>
 #include <vector>
 
 #include "gil.hpp"
@@ -18,6 +21,8 @@ py::array as_array(const py::object& given, const std::string& name) {
   if (is_masked(given)) {
     throw py::type_error(name + " is a masked array; fill or drop its masked values first");
   }
+  if (py::hasattr(given, "tocsr"))
+    throw py::type_error(name + " is a sparse matrix; make it dense with " + name + ".toarray()");
   try {
     return py::module_::import("chainrule.foreign_arrays").attr("as_ndarray")(given);
   } catch (py::error_already_set& error) {
@@ -119,14 +124,10 @@ auto without_gil(const Rows& rows, Check check) {
 }
 
 std::string value_text(const Rows& rows, const std::pair<std::size_t, std::size_t>& at) {
-  Rows element = rows;
-  element.data += static_cast<std::ptrdiff_t>(at.first) * rows.row_stride +
-                  static_cast<std::ptrdiff_t>(at.second) * rows.column_stride;
-  element.columns = 1;
-  double value;
-  gather(&value, 1, element, {0, 1, nullptr});
-  return std::string(py::repr(py::float_(value))) + " at row " + std::to_string(at.first) + ", column " +
-         std::to_string(at.second);
+  std::vector<double> row(rows.columns);
+  gather(row.data(), rows.columns, rows, {at.first, 1, nullptr});
+  return std::string(py::repr(py::float_(row[at.second]))) + " at row " + std::to_string(at.first) +
+         ", column " + std::to_string(at.second);
 }
 
 template <class T>
@@ -166,6 +167,43 @@ void check_signs(const Rows& rows, const std::string& name) {
                             value_text(rows, {i, j}));
     }
   }
+}
+
+// Rows of SciPy's sparse matrices. What says where the elements are is copied, so that nobody changes it.
+Input sparse_view(const py::object& given, const std::string& name) {
+  const py::tuple parts = py::module_::import("chainrule.foreign_arrays").attr("as_csr")(given);
+  const py::array data = as_array(parts[0], name), columns = parts[1];
+  const auto starts = parts[2].cast<py::array_t<std::int64_t, py::array::forcecast>>();
+  const py::tuple shape = parts[3];
+  if (shape.size() != 2 || data.ndim() != 1 || columns.ndim() != 1 || starts.ndim() != 1)
+    throw py::value_error(name + " must be a sparse matrix of rows and features; it has shape " +
+                          std::string(py::str(shape)));
+  const auto rows = shape[0].cast<std::size_t>(), features = shape[1].cast<std::size_t>();
+  Input input = view(data, name, true);
+  input.one_row = false;
+  const auto sparse = std::make_shared<SparseRows>();
+  sparse->starts.assign(starts.data(), starts.data() + starts.size());
+  const bool ascend = std::is_sorted(sparse->starts.begin(), sparse->starts.end());
+  if (sparse->starts.size() != rows + 1 || sparse->starts.front() != 0 || !ascend ||
+      sparse->starts.back() > static_cast<std::uint64_t>(std::min(data.size(), columns.size()))) {
+    throw py::value_error(name + ".indptr does not say where the " + std::to_string(rows) +
+                          " rows are among the elements of " + name + ".data and " + name + ".indices");
+  }
+  Input places = view(columns, name + ".indices", false);
+  places.rows.rows = sparse->starts.back();
+  if (features > std::numeric_limits<std::int32_t>::max())
+    throw py::value_error(name + " has " + std::to_string(features) +
+                          " features; sparse rows may have 2147483647");
+  check_range(places.rows, name + ".indices", 0, static_cast<double>(features) - 1,
+              "columns from 0 to " + std::to_string(features - 1));
+  sparse->columns.resize(places.rows.rows);
+  gather(sparse->columns.data(), 1, places.rows, {0, places.rows.rows, nullptr});
+  sparse->sparsity = {sparse->starts.data(), sparse->columns.data()};
+  input.rows.rows = rows;
+  input.rows.columns = features;
+  input.rows.sparsity = &sparse->sparsity;
+  input.sparse = sparse;
+  return input;
 }
 
 bool reads_as_labels(const py::array& y, Loss loss) {
@@ -232,6 +270,17 @@ bool overlap(const py::array& a, const py::array& b) {
   return py::module_::import("numpy").attr("shares_memory")(a, b).cast<bool>();
 }
 
+Input read_rows(const py::object& x, const std::string& name, std::size_t features, bool vector_is_row) {
+  const bool is_array = py::isinstance<py::array>(x);
+  if (!is_array && py::hasattr(x, "tocsr")) return sparse_view(x, name);
+  const py::array array = as_array(x, name);
+  if (array.ndim() != 2 && !(array.ndim() == 1 && vector_is_row)) {
+    throw py::value_error(name + " must be a matrix of shape (rows, " + std::to_string(features) +
+                          "); it has shape " + shape_text(array));
+  }
+  return view(array, name, vector_is_row);
+}
+
 }  // namespace
 
 Dataset DatasetInput::dataset() const {
@@ -240,12 +289,7 @@ Dataset DatasetInput::dataset() const {
 
 template <class T>
 Input read_features(const py::object& x, const char* name, std::size_t features, bool vector_is_row) {
-  const py::array array = as_array(x, name);
-  if (array.ndim() != 2 && !(array.ndim() == 1 && vector_is_row)) {
-    throw py::value_error(std::string(name) + " must be a matrix of shape (rows, " +
-                          std::to_string(features) + "); it has shape " + shape_text(array));
-  }
-  Input input = view(array, name, vector_is_row);
+  const Input input = read_rows(x, name, features, vector_is_row);
   if (input.rows.columns != features) {
     throw py::value_error(std::string(name) + " has " + std::to_string(input.rows.columns) +
                           " features, but the net takes " + std::to_string(features));

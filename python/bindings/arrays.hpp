@@ -4,8 +4,11 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "chainrule/dataset.hpp"
 #include "chainrule/net.hpp"
@@ -14,11 +17,19 @@ namespace chainrule::bindings {
 
 namespace py = pybind11;
 
-// Rows, and the array that owns them.
+// Where the elements of sparse rows are.
+struct SparseRows {
+  std::vector<std::uint64_t> starts;
+  std::vector<std::int32_t> columns;
+  Sparsity sparsity{};
+};
+
+// Rows, and the array that owns them; of sparse rows, the elements that are stored.
 struct Input {
   py::array owner;
   Rows rows;
   bool one_row = false;  // given as a vector
+  std::shared_ptr<const SparseRows> sparse{};
 };
 
 // A data set, and the arrays that own it.
@@ -31,7 +42,8 @@ struct DatasetInput {
   Dataset dataset() const;
 };
 
-// The inputs of a net, (rows, features), finite as T. A vector is one row where `vector_is_row`.
+// The inputs of a net, (rows, features), finite as T: an array, or a sparse matrix of SciPy's. A vector is
+// one row where `vector_is_row`.
 template <class T>
 Input read_features(const py::object& x, const char* name, std::size_t features, bool vector_is_row = false);
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from .config import NetConfig
 from .errors import DivergenceError
+from .foreign_arrays import as_csr, is_sparse
 from .optimizers import Optimizer
 from .regularization import Regularization
 
@@ -149,6 +150,6 @@ def _unbounded(c: Circumstances) -> str | None:
 
 def _largest(given: Any) -> float:
     """Return the largest absolute value, or NaN if there is one, without a copy of the data."""
-    values = np.asarray(given)
-    highest, lowest = float(values.max()), float(values.min())
+    values = as_csr(given)[0] if is_sparse(given) else np.asarray(given)
+    highest, lowest = float(values.max(initial=0)), float(values.min(initial=0))
     return math.nan if math.isnan(highest) else max(highest, -lowest)

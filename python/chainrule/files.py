@@ -61,6 +61,8 @@ def save(net: Net, path: str | os.PathLike[str], metadata: dict[str, str], run: 
     """Write `net`, and the tensors of a run if there are any, to `path`; see `Net.save`."""
     from safetensors.numpy import save as to_bytes
 
+    if not isinstance(metadata, dict) or not all(isinstance(text, str) for entry in metadata.items() for text in entry):
+        raise TypeError(f"metadata must be a dict of str to str; got {metadata!r:.80}")
     rule, steps, slots = net._core.read_optimizer_state()
     tensors = {f"weights.{layer}": weights for layer, weights in enumerate(net.weights)}
     tensors |= {f"biases.{layer}": biases for layer, biases in enumerate(net.biases)}

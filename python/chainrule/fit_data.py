@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .class_weights import class_weights_of_rows
+from .foreign_arrays import is_sparse
 from .held_out import hold_out
 from .labels import class_labels
 
@@ -76,7 +77,8 @@ def read_fit_data(
         weights = of_classes if weights is None else of_classes * np.asarray(weights)
     if share is None:
         return FitData(whole.X, whole.Y, weights, _read_validation(validation))
-    arrays = [None if given is None else np.asarray(given) for given in (whole.X, whole.Y, weights)]
+    X = whole.X.tocsr() if is_sparse(whole.X) else np.asarray(whole.X)
+    arrays = [X, np.asarray(whole.Y), None if weights is None else np.asarray(weights)]
     training, held_out = hold_out(seed, len(whole.Y), share, class_labels(config, whole.Y))
     parts = ([None if array is None else array[rows] for array in arrays] for rows in (training, held_out))
     (X, Y, weights), (X_held_out, Y_held_out, weights_held_out) = parts

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["as_ndarray"]
+__all__ = ["as_csr", "as_ndarray", "is_sparse"]
 
 #: Devices of DLPack whose memory the processor reads: itself, and what CUDA and ROCm pin or manage for it.
 READABLE_DEVICES = (1, 3, 11, 13)
@@ -34,6 +34,23 @@ def as_ndarray(given: Any) -> NDArray[Any]:
         if not hasattr(given, "__array__"):
             return _from_dlpack(given)
     return np.asarray(given)
+
+
+def is_sparse(given: Any) -> bool:
+    """Return whether `given` is a sparse matrix or array of SciPy's, or of anyone who gives it as one."""
+    return hasattr(given, "tocsr")
+
+
+def as_csr(given: Any) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], tuple[int, int]]:
+    """Return the elements of a sparse matrix, their columns, where each row starts among them, and the shape.
+
+    Elements that are stored twice are added up, in a copy. What is CSR already is not copied.
+    """
+    rows = given.tocsr()
+    if not rows.has_canonical_format:
+        rows = rows.copy()
+        rows.sum_duplicates()
+    return rows.data, rows.indices, rows.indptr, rows.shape
 
 
 def _check_device(given: Any) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from .foreign_arrays import is_sparse
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -69,7 +71,7 @@ class Metrics:
         self._functions = functions
         self._epochs: list[dict[str, float]] = []
         if functions:
-            self._X, self._Y = np.asarray(X), np.asarray(Y)
+            self._X, self._Y = X if is_sparse(X) else np.asarray(X), np.asarray(Y)
 
     def __bool__(self) -> bool:
         return bool(self._functions)

@@ -86,6 +86,11 @@ class Net(Trainable, Freezable, Exchangeable):
     epochs_trained : int
         Epochs run by every fit so far; with `seed` it fixes the next epoch's order.
 
+    Notes
+    -----
+    Wherever rows of inputs are taken, `X` may be a sparse matrix or array of SciPy's: a minibatch at a time is made
+    dense, never all of it.
+
     Raises
     ------
     TypeError, ValueError
@@ -427,16 +432,18 @@ class Net(Trainable, Freezable, Exchangeable):
         ----------
         path : path
         metadata : dict of str to str, optional
-            More entries for the file's metadata.
+            More entries for the file's metadata. The one named ``chainrule`` is the net's own, whatever is given.
 
         Raises
         ------
+        TypeError
+            `metadata` is not a dict of str to str.
         OSError
             The file cannot be written; an older file of that name is untouched.
         """
         from .files import save
 
-        save(self, path, metadata or {})
+        save(self, path, {} if metadata is None else metadata)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Net:

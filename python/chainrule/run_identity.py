@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from .foreign_arrays import as_ndarray
+from .foreign_arrays import as_csr, as_ndarray, is_sparse
 
 if TYPE_CHECKING:
     from .engine import FitOptions
@@ -88,6 +88,8 @@ def _describe(given: Any) -> str:
     """Return dtype, shape and a hash of the numbers of an array, which do not depend on how it lies in memory."""
     if given is None:
         return "None"
+    if is_sparse(given):
+        return f"sparse {given.shape} " + " ".join(map(_describe, as_csr(given)[:3]))
     array = as_ndarray(given)
     digest = hashlib.blake2b(digest_size=16)
     rows = array.reshape(1) if array.ndim == 0 else array

@@ -191,6 +191,30 @@ void test_search() {
   CHECK(!first_nonfinite<float>(rows_of(labels, 1, ScalarType::uint64)));
 }
 
+void test_sparse() {
+  const std::vector<float> stored{1, 2, 3, 4};
+  const std::vector<std::uint64_t> starts{0, 2, 2, 4};  // nothing in the row between
+  const std::vector<std::int32_t> columns{0, 3, 2, 1};
+  const Sparsity sparsity{starts.data(), columns.data()};
+  Rows source = rows_of(stored, 1, ScalarType::float32);
+  source.rows = 3, source.columns = 4, source.sparsity = &sparsity;
+
+  constexpr double untouched = -7;
+  std::vector<double> out(3 * 5, untouched);
+  gather(out.data(), 5, source, {0, 3, nullptr});
+  CHECK((out == std::vector<double>{1, 0, 0, 2, untouched, 0, 0, 0, 0, untouched, 0, 4, 3, 0, untouched}));
+  const std::array<std::uint64_t, 2> order{2, 0};
+  gather(out.data(), 4, source, {0, 2, order.data()});
+  CHECK((std::vector<double>(out.begin(), out.begin() + 8) == std::vector<double>{0, 4, 3, 0, 1, 0, 0, 2}));
+
+  std::ptrdiff_t stride = 0;
+  CHECK(in_place<float>(source, {0, 1, nullptr}, stride) == nullptr);
+  CHECK(!first_outside(source, 1, 4));
+  CHECK(first_outside(source, 2, 4) == std::pair(std::size_t{0}, std::size_t{0}));
+  CHECK(first_outside(source, 0, 3) == std::pair(std::size_t{2}, std::size_t{1}));
+  CHECK(first_outside(source, 0, 2) == std::pair(std::size_t{2}, std::size_t{2}));
+}
+
 }  // namespace
 }  // namespace chainrule
 
@@ -201,5 +225,6 @@ int main() {
   chainrule::test_misaligned();
   chainrule::test_in_place();
   chainrule::test_search();
+  chainrule::test_sparse();
   return chainrule::test::failures();
 }

@@ -134,7 +134,7 @@ class BaseMultilayerPerceptron(CallbackSupport, BaseEstimator, ABC):  # type: ig
             dtype=DTYPES,
             reset=reset,
         )
-        X = X.toarray() if issparse(X) else X
+        X = X.tocsr() if issparse(X) else X
         y = y.astype(y.dtype.newbyteorder("="), copy=False)  # which scikit-learn does for X alone
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
@@ -221,7 +221,7 @@ class BaseMultilayerPerceptron(CallbackSupport, BaseEstimator, ABC):  # type: ig
             except (TypeError, ValueError):
                 pass  # scikit-learn says what is wrong with the data, in its words
         X = validate_data(self, X, accept_sparse=("csr", "csc"), dtype=DTYPES, reset=False)
-        return net.predict(X.toarray() if issparse(X) else X)
+        return net.predict(X)
 
     def _is_stochastic(self) -> bool:
         if self.solver == "lbfgs":

@@ -39,14 +39,14 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Rows:
-    """Samples with their targets, as the net takes them, and their weights or None."""
+    """Samples, which may be sparse, with their targets, as the net takes them, and their weights or None."""
 
-    X: Array
+    X: Any
     Y: Array
     weights: Array | None
 
     def __len__(self) -> int:
-        return len(self.X)
+        return int(self.X.shape[0])
 
     def at(self, indices: Array) -> Rows:
         """Return these rows, copied."""
@@ -55,7 +55,7 @@ class Rows:
     @property
     def weight_sum(self) -> float:
         """The sum of the weights, or the number of rows."""
-        return float(len(self.X)) if self.weights is None else float(self.weights.sum())
+        return float(len(self)) if self.weights is None else float(self.weights.sum())
 
 
 def start_record(estimator: Any) -> None:
