@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -111,3 +113,15 @@ def run_python(script, *arguments, emulator=(), timeout=300, check=True, **envir
     )
     assert finished.returncode == 0 or not check, finished.stderr
     return finished
+
+
+def header_and_data(content):
+    """Take the bytes of a safetensors file apart."""
+    length = struct.unpack("<Q", content[:8])[0]
+    return json.loads(content[8 : 8 + length]), content[8 + length :]
+
+
+def assemble(header, data):
+    """Put the bytes of a safetensors file together."""
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data

@@ -16,7 +16,7 @@ import pytest
 
 from apart import run_apart
 from chainrule import ModelFormatError, Net, cli
-from helpers import draw, run_python
+from helpers import assemble, draw, header_and_data, run_python
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="limits and signals are those of POSIX")
 
@@ -34,16 +34,6 @@ def path(tmp_path):
     path = tmp_path / "net.safetensors"
     trained().save(path)
     return path
-
-
-def header_and_data(content):
-    length = struct.unpack("<Q", content[:8])[0]
-    return json.loads(content[8 : 8 + length]), content[8 + length :]
-
-
-def assemble(header, data):
-    text = json.dumps(header).encode()
-    return struct.pack("<Q", len(text)) + text + data
 
 
 def check_corrupt_files(path):

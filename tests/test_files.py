@@ -14,7 +14,7 @@ from safetensors import safe_open
 
 from chainrule import SGD, Adam, ModelFormatError, Net
 from chainrule.files import read_metadata
-from helpers import draw, name_of, run_python
+from helpers import assemble, draw, header_and_data, name_of, run_python
 
 
 @pytest.fixture
@@ -164,16 +164,6 @@ chainrule.Net([300, 300]).save(sys.argv[1])
 
 #: Stands for an entry that is not there.
 DELETED = object()
-
-
-def header_and_data(content):
-    length = struct.unpack("<Q", content[:8])[0]
-    return json.loads(content[8 : 8 + length]), content[8 + length :]
-
-
-def assemble(header, data):
-    text = json.dumps(header).encode()
-    return struct.pack("<Q", len(text)) + text + data
 
 
 def refuse(path, content, match=None):
