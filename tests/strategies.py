@@ -171,7 +171,7 @@ def optimizers(draw, least_epsilon=1e-8):
         st.sampled_from(
             [
                 SGD(lr, momentum=momentum, nesterov=momentum > 0 and draw(st.booleans())),
-                Adam(lr, epsilon=epsilon, **decays),
+                Adam(lr, epsilon=epsilon, epsilon_hat=draw(st.booleans()), **decays),
                 AdamW(lr, epsilon=epsilon, weight_decay=draw(st.floats(0, 0.5)), decay_biases=draw(st.booleans())),
                 NAdam(lr, epsilon=epsilon, momentum_decay=draw(st.floats(0, 0.1)), **decays),
                 RMSprop(lr, rho=draw(st.sampled_from([0.5, 0.9])), epsilon=epsilon, momentum=momentum),

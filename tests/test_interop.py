@@ -256,7 +256,37 @@ class TestTorch:
             Net.from_torch(build(self.nn))
 
     def test_hooks_are_refused(self):
+        for place, words in ((0, r"module 0 \(Linear\)"), (None, r"module itself \(Sequential\)")):
+            module = self.nn.Sequential(self.linear())
+            (module if place is None else module[place]).register_forward_hook(lambda *arguments: None)
+            with pytest.raises(ValueError, match=f"{words} has forward hooks"):
+                Net.from_torch(module)
+
+    def test_a_forward_of_its_own_is_refused(self):
+        class Shifted(self.nn.Sequential):
+            def forward(self, x):
+                return super().forward(x) + 1
+
         module = self.nn.Sequential(self.linear())
-        module[0].register_forward_hook(lambda *arguments: None)
-        with pytest.raises(ValueError, match=r"module 0 \(Linear\) has forward hooks"):
+        module[0].forward = lambda x: x
+        with pytest.raises(ValueError, match="module 0"):
             Net.from_torch(module)
+        with pytest.raises(TypeError, match="with its own forward, got Shifted"):
+            Net.from_torch(Shifted(self.linear()))
+
+    def test_modules_that_are_there_twice(self):
+        nn = self.nn
+        relu, dropout, square = nn.ReLU(), nn.Dropout(0.3), nn.Linear(4, 4)
+        block = nn.Sequential(nn.Linear(4, 4), nn.Tanh())
+        X = np.random.default_rng(0).standard_normal((5, 4)).astype(np.float32)
+        for module in (
+            nn.Sequential(nn.Linear(4, 8), relu, dropout, nn.Linear(8, 4), relu, dropout, nn.Linear(4, 2)),
+            nn.Sequential(block, block, nn.Linear(4, 2)),
+            nn.Sequential(square, relu, square, relu),
+        ):
+            net, linear = Net.from_torch(module), [part for part in module.modules() if type(part) is nn.Linear]
+            assert len(net.weights) >= len(linear)
+            expected = module.eval()(self.torch.from_numpy(X)).detach().numpy()
+            np.testing.assert_allclose(net.predict(X), expected, atol=1e-6)
+            if dropout in module:
+                assert net.config.dropout == (0.3, 0.3)

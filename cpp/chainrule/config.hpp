@@ -62,6 +62,9 @@ struct LossRule {
   Loss loss = Loss::half_squared_error;
   const double* constants = nullptr;
   std::size_t count = 0;
+  // The most that an output, or of cross_entropy the row's class, counts. Slopes are those of the loss
+  // itself.
+  double most = __builtin_huge_val();
 
   // Several quantiles at once: so many outputs, one after the other, share a column of the targets.
   std::size_t outputs_per_target() const { return loss == Loss::quantile ? count : 1; }
@@ -105,6 +108,7 @@ struct Optimizer {
   double beta1 = 0.9;
   double beta2 = 0.999;
   double epsilon = 1e-8;
+  bool epsilon_hat = false;  // of Adam and its kin: added to the root before that is corrected for the start
   double weight_decay = 0;
   bool decay_biases = false;
   double momentum_decay = 0.004;
@@ -125,7 +129,9 @@ struct Regularization {
   double clip_norm = 0;
   double max_norm = 0;
   bool penalize_biases = false;
-  bool per_weight = false;  // whether penalties, like the rows' losses, are over the minibatch's weight
+  // Whether penalties, like the rows' losses, are over the minibatch's weight. The loss of an epoch is then
+  // the mean over its rows of their minibatch's loss.
+  bool per_weight = false;
 
   // The same for a minibatch of that weight.
   Regularization of_minibatch(double weight_sum) const {

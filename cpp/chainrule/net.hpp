@@ -35,7 +35,7 @@ class Net {
   Activation output() const { return layers_.back().activation; }
   Loss loss() const { return config_.loss; }
   LossRule loss_rule() const {
-    return {config_.loss, config_.loss_constants.data(), config_.loss_constants.size()};
+    return {config_.loss, config_.loss_constants.data(), config_.loss_constants.size(), most_loss};
   }
   // Columns of the targets.
   std::size_t targets() const { return outputs() / loss_rule().outputs_per_target(); }
@@ -43,6 +43,9 @@ class Net {
   bool has_bias() const { return config_.bias; }
   double input_noise() const { return config_.input_noise; }
   std::uint64_t seed() const { return config_.seed; }
+
+  // See LossRule; for those who report losses as scikit-learn does.
+  double most_loss = __builtin_huge_val();
 
   // A frozen layer keeps its parameters; its gradients are computed all the same.
   bool frozen(std::size_t layer) const { return frozen_[layer]; }

@@ -118,7 +118,9 @@ template <class T>
 std::optional<LossSum> Stepper<T>::steps(const Dataset& data, const Batch& batches, std::size_t batch_size,
                                          OptimizerState<T>& state, const Optimizer& optimizer,
                                          const Regularization& settings) {
-  if (!tiny_ || batches.count > kChunkRows) return std::nullopt;
+  // Several minibatches have one sum of losses, where each may have its own weight.
+  const bool weighed = settings.per_weight && data.weights;
+  if (!tiny_ || batches.count > kChunkRows || weighed) return std::nullopt;
   interrupt_.check(3 * net_.forward_operations(batches.count));
   state.begin(optimizer);
   LossSum sum{0, reader_.weight_sum(data, batches)};
@@ -178,6 +180,7 @@ template <class T>
 void Trainer<T>::run_epoch(Progress& progress) {
   const std::size_t rows = training_.x.rows;
   progress.resume(rows, options_.batch_size, options_.shuffle);
+  penalty_ = 0;
   if (options_.shuffle) permutation_.reset(options_.seed, progress.epochs, rows);
   // Small minibatches are read, and where they can be trained on, several at once.
   const std::size_t group = std::max(kChunkRows / options_.batch_size, std::size_t{1}) * options_.batch_size;
@@ -196,6 +199,30 @@ void Trainer<T>::run_epoch(Progress& progress) {
   }
 }
 
+// Half the sum of the squares of what is penalised.
+template <class T>
+double Trainer<T>::half_squares() const {
+  const std::size_t count =
+      options_.regularization.penalize_biases ? net_.parameters().size() : net_.weight_count();
+  const T* w = net_.parameters().data();
+  double sum = 0;
+  for (std::size_t i = 0; i < count; ++i) sum += static_cast<double>(w[i]) * static_cast<double>(w[i]);
+  return sum / 2;
+}
+
+// What a minibatch adds to the epoch's loss, and to its penalty.
+template <class T>
+LossSum Trainer<T>::step(const Batch& batch) {
+  const Regularization& settings = options_.regularization;
+  const bool weighed = settings.per_weight && training_.weights;
+  const double penalty = weighed && settings.l2 != 0 ? settings.l2 * half_squares() : 0;
+  const LossSum sum = stepper_.step(training_, batch, state_, options_.optimizer, settings);
+  if (!weighed || sum.weight == 0) return sum;
+  const double rows_per_weight = static_cast<double>(batch.count) / sum.weight;
+  penalty_ += penalty * rows_per_weight / static_cast<double>(training_.x.rows);
+  return {sum.loss * rows_per_weight, static_cast<double>(batch.count)};
+}
+
 template <class T>
 void Trainer<T>::run_batches(const Batch& batches, Progress& progress) {
   for (std::size_t offset = 0; offset < batches.count; offset += options_.batch_size) {
@@ -203,8 +230,7 @@ void Trainer<T>::run_batches(const Batch& batches, Progress& progress) {
                       batches.order};
     check_time();
     try {
-      progress.add(batch.count,
-                   stepper_.step(training_, batch, state_, options_.optimizer, options_.regularization));
+      progress.add(batch.count, step(batch));
     } catch (const Divergence& divergence) {
       throw Divergence("training diverged in epoch " + std::to_string(losses_.size() + 1) + ", batch " +
                        std::to_string(batch.first / options_.batch_size + 1) + ": " + divergence.what());

@@ -177,10 +177,12 @@ struct CrossEntropy : LossFrom<From::row> {
     for (std::size_t j = 0; j < rows.outputs; ++j) total += rows.target(j);
     const T smoothing = rows.rule.count == 0 ? T(0) : static_cast<T>(rows.rule.constants[0]);
     const Vec<T> alike = total * (smoothing / static_cast<T>(rows.outputs));
+    const Vec<T> most = broadcast(static_cast<T>(rows.rule.most));
     for (std::size_t j = 0; j < rows.outputs; ++j) {
       const Vec<T> t = multiply_add(broadcast(T(1) - smoothing), rows.target(j), alike);
+      const Vec<T> of_class = smaller(most, log_sum - (rows.logit(j) - top));
       // a class that is not the row's has no part, however unlikely: 0 * inf is not 0
-      loss += select<T>(t == 0, Vec<T>{}, t * (log_sum - (rows.logit(j) - top)));
+      loss += select<T>(t == 0, Vec<T>{}, t * of_class);
       if (rows.delta == nullptr) continue;
       const Vec<T> yhat = load(rows.yhat + j * rows.stride);
       store(rows.delta + j * rows.stride, rows.scale * (yhat * total - t));
@@ -210,19 +212,19 @@ inline From source_of(Loss loss) {
 // The loss of one output, and delta = scale dL/do. Activation and loss are chosen one after the other, with
 // all between them in registers: a step of a tiny net waits for this, and code for each pair would be large.
 template <class T>
-CHAINRULE_INLINE Vec<T> loss_of_output(Loss loss, Activation output, Vec<T> logit, Vec<T> y, Vec<T> constant,
-                                       Vec<T> scale, Vec<T>& delta) {
+CHAINRULE_INLINE Vec<T> loss_of_output(const LossRule& rule, Activation output, Vec<T> logit, Vec<T> y,
+                                       Vec<T> constant, Vec<T> scale, Vec<T>& delta) {
   Vec<T> yhat{}, inner{}, slope{}, loss_of_it{};
-  if (source_of(loss) == From::logit) output = Activation::identity;
+  if (source_of(rule.loss) == From::logit) output = Activation::identity;
   with_activation<T>(output, [&](auto function) __attribute__((always_inline)) {
     yhat = decltype(function)::value(logit, inner);
   });
-  with_loss<T>(loss, [&](auto formula) __attribute__((always_inline)) {
+  with_loss<T>(rule.loss, [&](auto formula) __attribute__((always_inline)) {
     if constexpr (decltype(formula)::from != From::row)
       loss_of_it = decltype(formula)::of(yhat, y, constant, slope);
   });
   delta = scale * slope * inner;
-  return loss_of_it;
+  return smaller(broadcast(static_cast<T>(rule.most)), loss_of_it);
 }
 
 // The loss of each row of the vector.
@@ -236,7 +238,7 @@ Vec<T> loss_lanes(Activation output, const LossLanes<T>& rows) {
   const T* outputs = softmax ? rows.yhat : rows.logits;
   for (std::size_t j = 0; j < rows.outputs; ++j) {
     Vec<T> delta;
-    loss += loss_of_output<T>(rows.rule.loss, output, load(outputs + j * rows.stride), rows.target(j),
+    loss += loss_of_output<T>(rows.rule, output, load(outputs + j * rows.stride), rows.target(j),
                               rows.constant(j), rows.scale, delta);
     if (rows.delta != nullptr) store(rows.delta + j * rows.stride, delta);
   }

@@ -172,7 +172,7 @@ class OnlineNet {
     const Units<T> target = Units<T>::load(y, layer.fan_out);
     Units<T> delta, losses;
     for (std::size_t v = 0; v < Units<T>::kVectors; ++v) {
-      losses.vector[v] = loss_of_output<T>(rule.loss, layer.activation, logits.vector[v], target.vector[v],
+      losses.vector[v] = loss_of_output<T>(rule, layer.activation, logits.vector[v], target.vector[v],
                                            constant, broadcast(factor), delta.vector[v]);
     }
     loss = Vec<T>{};

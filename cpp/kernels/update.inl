@@ -43,7 +43,7 @@ struct AdamRule {
     beta1 = spread<T>(o.beta1), beta2 = spread<T>(o.beta2);
     fresh1 = spread<T>(1 - o.beta1), fresh2 = spread<T>(1 - o.beta2);
     root_correction = spread<T>(1 / __builtin_sqrt(1 - __builtin_pow(o.beta2, t)));
-    epsilon = spread<T>(o.epsilon);
+    epsilon = o.epsilon_hat ? spread<T>(o.epsilon) * root_correction : spread<T>(o.epsilon);
     kept = spread<T>(1 - o.lr * o.weight_decay);
     gradient_rate = Vec<T>{};
     if constexpr (Nesterov) {

@@ -67,6 +67,7 @@ class Fit {
 
   std::size_t epochs() const { return trainer_->losses().size(); }
   double last_loss() const { return trainer_->losses().at(epochs() - 1); }
+  double last_penalty() const { return trainer_->last_penalty(); }
   double last_validation_loss() const { return trainer_->validation_losses().at(epochs() - 1); }
   py::array_t<double> losses() const { return copy(trainer_->losses()); }
   py::array_t<double> validation_losses() const { return copy(trainer_->validation_losses()); }
@@ -120,6 +121,7 @@ void register_fit(py::module_& module, const char* name) {
       .def("restore_best", &Fit<T>::restore_best)
       .def_property_readonly("epochs", &Fit<T>::epochs)
       .def_property_readonly("last_loss", &Fit<T>::last_loss)
+      .def_property_readonly("last_penalty", &Fit<T>::last_penalty)
       .def_property_readonly("last_validation_loss", &Fit<T>::last_validation_loss)
       .def_property_readonly("losses", &Fit<T>::losses)
       .def_property_readonly("validation_losses", &Fit<T>::validation_losses);

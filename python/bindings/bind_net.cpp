@@ -121,6 +121,12 @@ void register_net(py::module_& module, const char* name) {
       .def_property_readonly("epoch_in_progress", &read_progress<T>)
       .def("resume_epoch", &write_progress<T>, py::arg("rows_done"), py::arg("loss"), py::arg("weight"),
            py::arg("rows"), py::arg("batch_size"), py::arg("shuffled"))
+      .def_property(
+          "most_loss", [](Core& core) { return core.net().most_loss; },
+          [](Core& core, double most) {
+            const auto lock = core.alone();
+            core.net().most_loss = most;
+          })
       .def("is_frozen", &Core::is_frozen, py::arg("layer"))
       .def("freeze", &Core::freeze, py::arg("layer"), py::arg("frozen"))
       .def("forward", &Core::forward, py::arg("X"))

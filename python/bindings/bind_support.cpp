@@ -69,6 +69,8 @@ static void set_constant(Optimizer& optimizer, const std::string& name, double v
   }
   if (name == "nesterov") {
     optimizer.nesterov = value != 0;
+  } else if (name == "epsilon_hat") {
+    optimizer.epsilon_hat = value != 0;
   } else if (name == "decay_biases") {
     optimizer.decay_biases = value != 0;
   } else {

@@ -157,6 +157,11 @@ class Net(Trainable, Freezable, Exchangeable):
         self._weights, self._biases = layer_views(config, self._core.parameters)
         self._weight_gradients, self._bias_gradients = layer_views(config, self._core.gradients)
 
+    def __reduce__(self) -> tuple[object, tuple[object]]:
+        from .snapshots import Snapshot
+
+        return Snapshot.restore, (Snapshot.of(self),)
+
     def __repr__(self) -> str:
         c = self.config
         parts = [f"{list(c.sizes)}", f"hidden={list(c.activations[:-1])}", f"output={c.activations[-1]!r}"]

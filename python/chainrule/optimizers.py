@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from . import _core
@@ -115,6 +115,9 @@ class Adam(Optimizer):
         Decay of the two running means, in [0, 1).
     epsilon : float, default 1e-8
         Added to the root, against division by zero; positive.
+    epsilon_hat : bool, default False
+        Whether `epsilon` is what the paper's section 2 calls epsilon hat: added to ``sqrt(v)``, before the division by
+        ``sqrt(1 - beta2^t)``, as scikit-learn and TensorFlow do.
 
     References
     ----------
@@ -127,12 +130,14 @@ class Adam(Optimizer):
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
+    epsilon_hat: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         read_fraction("beta1", self.beta1, "[0, 1)")
         read_fraction("beta2", self.beta2, "[0, 1)")
         read_number("epsilon", self.epsilon, positive=True)
+        read_flag("epsilon_hat", self.epsilon_hat)
 
     @property
     def slots(self) -> tuple[str, ...]:

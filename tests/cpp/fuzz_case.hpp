@@ -142,7 +142,7 @@ class Case {
     of.momentum = coin() ? 0 : number(0.1, 0.99);
     of.nesterov = of.momentum != 0 && coin();
     of.beta1 = number(0, 0.99), of.beta2 = number(0.5, 0.9999), of.rho = number(0.5, 0.999);
-    of.epsilon = number(1e-8, 1e-2);
+    of.epsilon = number(1e-8, 1e-2), of.epsilon_hat = coin();
     of.weight_decay = coin() ? 0 : number(0, 0.1);
     return of;
   }

@@ -23,7 +23,8 @@ inline NaiveStep naive_adam(const Optimizer& o, double t, double product, double
                             double v) {
   m = o.beta1 * m + (1 - o.beta1) * g;
   v = o.beta2 * v + (1 - o.beta2) * g * g;
-  const double root = std::sqrt(v / (1 - std::pow(o.beta2, t))) + o.epsilon;
+  const double correction = std::sqrt(1 - std::pow(o.beta2, t));
+  const double root = std::sqrt(v) / correction + (o.epsilon_hat ? o.epsilon / correction : o.epsilon);
   double along = m / (1 - std::pow(o.beta1, t)), terms = 2 / (1 - std::pow(o.beta1, t));
   if (o.rule == Rule::nadam) {  // Dozat, 2016
     const auto momentum = [&](double at) {

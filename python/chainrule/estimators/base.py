@@ -5,9 +5,11 @@ Not here: what targets and outputs mean.
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, ClassVar, Self
 
@@ -22,12 +24,12 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from ..config import NetConfig
 from ..losses import Loss
 from ..net import Net
+from ..snapshots import Snapshot
 from .callbacks import CallbackSupport, FitHooks, with_callbacks
 from .initial_weights import draw_seed, draw_weights
 from .lbfgs import fit_lbfgs
 from .parameters import CONSTRAINTS, hidden_activations, hidden_sizes
 from .saving import load_estimator, save_estimator
-from .snapshots import Snapshot
 from .stochastic import Rows, StochasticFit, start_record
 
 __all__ = ["BaseMultilayerPerceptron"]
@@ -36,6 +38,9 @@ Array = NDArray[Any]
 
 #: Dtypes of a net; what is neither becomes the first.
 DTYPES = (np.float64, np.float32)
+
+#: Losses that scikit-learn takes of probabilities, which it keeps from 0 and 1; the core takes them of logits.
+LOSSES_OF_PROBABILITIES = ("log_loss", "cross_entropy")
 
 
 class BaseMultilayerPerceptron(CallbackSupport, BaseEstimator, ABC):  # type: ignore[misc]
@@ -247,6 +252,16 @@ class BaseMultilayerPerceptron(CallbackSupport, BaseEstimator, ABC):  # type: ig
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+    @contextlib.contextmanager
+    def _capped_losses(self, net: Net) -> Iterator[None]:
+        """Report losses of probabilities as scikit-learn does, which takes none to be below the machine epsilon."""
+        cap = -math.log(np.finfo(net.config.dtype).eps)
+        net._core.most_loss = cap if net.config.loss.name in LOSSES_OF_PROBABILITIES else math.inf
+        try:
+            yield
+        finally:
+            net._core.most_loss = math.inf
 
     _y_numeric: ClassVar[bool] = False
 

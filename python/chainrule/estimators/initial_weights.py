@@ -25,7 +25,8 @@ def draw_weights(
     Glorot and Bengio, *Understanding the difficulty of training deep feedforward neural networks*, 2010, equation 16.
     """
     drawn = []
-    for (fan_in, fan_out), name in zip(pairwise(sizes), [*activations, *activations[-1:]], strict=True):
+    of_layers = [*activations, *activations[-1:]] or ["identity"]
+    for (fan_in, fan_out), name in zip(pairwise(sizes), of_layers, strict=True):
         bound = math.sqrt((2.0 if name == "sigmoid" else 6.0) / (fan_in + fan_out))
         weights = random.uniform(-bound, bound, (fan_in, fan_out))
         drawn.append((weights, random.uniform(-bound, bound, fan_out)))

@@ -67,14 +67,15 @@ def fit_lbfgs(estimator: Any, net: Net, rows: Rows, reported: Callable[[float], 
     """
     objective = Objective(net, rows, float(estimator.alpha))
     hooks.begin_epoch()
-    result = minimize(
-        objective,
-        net.parameters.astype(np.float64),
-        method="L-BFGS-B",
-        jac=True,
-        callback=_watch(estimator, net, hooks),
-        options={"maxfun": estimator.max_fun, "maxiter": estimator.max_iter, "gtol": estimator.tol},
-    )
+    with estimator._capped_losses(net):
+        result = minimize(
+            objective,
+            net.parameters.astype(np.float64),
+            method="L-BFGS-B",
+            jac=True,
+            callback=_watch(estimator, net, hooks),
+            options={"maxfun": estimator.max_fun, "maxiter": estimator.max_iter, "gtol": estimator.tol},
+        )
     net.parameters = result.x
     if not math.isfinite(result.fun):
         raise DivergenceError(NOT_FINITE)

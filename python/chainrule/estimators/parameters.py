@@ -92,7 +92,9 @@ def optimizer_of(estimator: Any) -> Optimizer:
         # scikit-learn lets 1 pass, which never slows down; ours is in [0, 1).
         momentum = min(float(estimator.momentum), math.nextafter(1.0, 0.0))
         return SGD(lr=lr, momentum=momentum, nesterov=bool(estimator.nesterovs_momentum) and momentum > 0)
-    if not issubclass(OPTIMIZERS[solver], Adam):
-        return OPTIMIZERS[solver](lr=lr)
+    rule = OPTIMIZERS[solver]
+    if not issubclass(rule, Adam):
+        return rule(lr=lr)
     constants = {name: float(getattr(estimator, name)) for name in ("beta_1", "beta_2", "epsilon")}
-    return OPTIMIZERS[solver](lr, *constants.values())
+    # scikit-learn adds epsilon to a root that it has not corrected for the start.
+    return rule(lr, *constants.values(), epsilon_hat=rule is Adam)

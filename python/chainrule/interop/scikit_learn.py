@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -46,7 +45,7 @@ def natural_loss(output: str) -> str:
 
 def _read_hidden(given: Any, layers: int) -> list[str]:
     """One name for each hidden layer; scikit-learn has one for all, chainrule's estimators may have a list."""
-    names = [given] * layers if isinstance(given, str) or not isinstance(given, Sequence) else list(given)
+    names = [given] * layers if isinstance(given, str) or not np.iterable(given) else list(given)
     return [_read_activation("activation", name) for name in names]
 
 

@@ -94,8 +94,9 @@ class Layer:
 
 def read_sequential(module: Any, output: str | None, loss: str | Loss | None) -> dict[str, Any]:
     """Return the arguments of `chainrule.Net` that give the module's outputs; see `Net.from_torch`."""
-    if not isinstance(module, nn.Sequential):
-        raise TypeError(f"module must be a torch.nn.Sequential, got {type(module).__name__}")
+    if not isinstance(module, nn.Sequential) or type(module).forward is not nn.Sequential.forward:
+        raise TypeError(f"module must be a torch.nn.Sequential with its own forward, got {type(module).__name__}")
+    _check_hooks("itself", module)
     layers = _read_layers(module)
     if not layers:
         raise ValueError("module has no Linear, and a net has at least one")
@@ -138,14 +139,18 @@ def _read_layers(module: Any) -> list[Layer]:
 
 def _flatten(module: Any, prefix: str) -> Iterator[tuple[str, Any]]:
     """Yield the modules and their places, such as ``1.0 (ReLU)``, without those that do nothing."""
-    for key, part in module.named_children():
+    for key, part in module._modules.items():  # not named_children, which skips a module that is there twice
         name = f"{prefix}{key}"
-        if part._forward_hooks or part._forward_pre_hooks:
-            raise ValueError(f"module {name} ({type(part).__name__}) has forward hooks, which a net cannot run")
+        _check_hooks(name, part)
         if type(part) is nn.Sequential:
             yield from _flatten(part, f"{name}.")
         elif type(part) is not nn.Identity:
             yield f"{name} ({type(part).__name__})", part
+
+
+def _check_hooks(name: str, part: Any) -> None:
+    if part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part):
+        raise ValueError(f"module {name} ({type(part).__name__}) has forward hooks, which a net cannot run")
 
 
 def _follow(layers: list[Layer], name: str, part: Any, what: str) -> Layer:

@@ -103,10 +103,10 @@ class MomentsRule(UpdateRule):
         """Return lr mhat / (sqrt(vhat) + epsilon), with mhat = m / (1 - beta1^t) and vhat = v / (1 - beta2^t)."""
         mean, square = self.moments(optimizer, gradients)
         # Multiplied through by root = sqrt(1 - beta2^t), the corrections touch numbers alone:
-        # lr root / (1 - beta1^t) * m / (sqrt(v) + epsilon root).
+        # lr root / (1 - beta1^t) * m / (sqrt(v) + epsilon root), and epsilon hat is epsilon root.
         root = math.sqrt(1 - optimizer.beta2**self.steps)
         change = np.sqrt(square, out=self._change)
-        change += optimizer.epsilon * root
+        change += optimizer.epsilon * (1 if optimizer.epsilon_hat else root)
         np.divide(mean, change, out=change)
         change *= lr * root / (1 - optimizer.beta1**self.steps)
         return change
@@ -142,8 +142,9 @@ class NAdamRule(MomentsRule):
         self._count(optimizer)
         mu, mu_next = optimizer.momentum(self.steps), optimizer.momentum(self.steps + 1)
         mhat = mu_next / (1 - self.product * mu_next) * mean + (1 - mu) / (1 - self.product) * gradients
-        vhat: Array = square / (1 - optimizer.beta2**self.steps)
-        change: Array = lr * mhat / (np.sqrt(vhat) + optimizer.epsilon)
+        correction = 1 - optimizer.beta2**self.steps
+        epsilon = optimizer.epsilon / math.sqrt(correction) if optimizer.epsilon_hat else optimizer.epsilon
+        change: Array = lr * mhat / (np.sqrt(square / correction) + epsilon)
         return change
 
     def _count(self, optimizer: NAdam) -> None:

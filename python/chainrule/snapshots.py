@@ -1,0 +1,65 @@
+"""Nets in memory, as plain values: what pickle and copy need to make an equal one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from .config import NetConfig
+from .history import History
+from .net import Net
+
+__all__ = ["Snapshot"]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A net's configuration, parameters, optimizer state, position in the order of the rows, and last history."""
+
+    kind: type[Net]
+    config: NetConfig
+    seed: int
+    seed_is_drawn: bool
+    threads: int | None
+    parameters: NDArray[Any]
+    optimizer: tuple[str, int, list[NDArray[Any]]]
+    epochs_trained: int
+    epoch_in_progress: tuple[int, float, float, int, int, bool] | None
+    schedule_state: Any
+    frozen: tuple[int, ...]
+    history: History | None
+
+    @classmethod
+    def of(cls, net: Net) -> Snapshot:
+        """Copy what there is to know of `net`."""
+        return cls(
+            type(net),
+            net.config,
+            net.seed,
+            net._seed_is_drawn,
+            net.threads,
+            net.parameters.copy(),
+            net._core.read_optimizer_state(),
+            net.epochs_trained,
+            net._core.epoch_in_progress,
+            net.schedule_state,
+            tuple(net.frozen),
+            net.history,
+        )
+
+    def restore(self) -> Net:
+        """Return an equal net."""
+        net = self.kind.__new__(self.kind)
+        net._build(self.config, self.seed, self.threads)
+        net._seed_is_drawn = self.seed_is_drawn
+        net.parameters = self.parameters
+        net._core.write_optimizer_state(*self.optimizer)
+        net._core.epochs_trained = self.epochs_trained
+        if self.epoch_in_progress is not None:
+            net._core.resume_epoch(*self.epoch_in_progress)
+        net.schedule_state = self.schedule_state
+        net.freeze(*self.frozen)
+        net.history = self.history
+        return net
