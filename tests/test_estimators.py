@@ -37,6 +37,9 @@ SETTINGS = [
     {"early_stopping": True, "n_iter_no_change": 3, "learning_rate_init": 0.01},
     {"tol": 0.02, "n_iter_no_change": 3, "learning_rate_init": 0.01},
     {"beta_1": 0.5, "beta_2": 0.9},
+    {"epsilon": 0.1},
+    {"hidden_layer_sizes": ()},
+    {"hidden_layer_sizes": [], "solver": "lbfgs", "max_iter": 15},
 ]
 CASES = [
     ("MLPClassifier", X_iris, y_iris, {}),
@@ -48,8 +51,7 @@ CASES = [
 
 
 def ours_and_theirs(kind, settings):
-    # Adam's epsilon joins a mean of squares that scikit-learn has not corrected for its start, and ours has.
-    settings = {"epsilon": 1e-15, "random_state": 3, "max_iter": 40, "hidden_layer_sizes": (9,), **settings}
+    settings = {"random_state": 3, "max_iter": 40, "hidden_layer_sizes": (9,), **settings}
     ours = {"MLPClassifier": MLPClassifier, "MLPRegressor": MLPRegressor}[kind]
     return ours(**settings), getattr(peer, kind)(**settings)
 
@@ -102,7 +104,38 @@ def test_the_penalty_of_a_last_smaller_minibatch_is_scikit_learns(hidden, weight
         model.fit(X_iris, y_iris, **({} if weights is None else {"sample_weight": weights}))
     for mine, other in zip(*(model.coefs_ for model in models), strict=True):
         np.testing.assert_allclose(mine, other, rtol=1e-6, atol=1e-9)
-    np.testing.assert_allclose(models[0].loss_curve_, models[1].loss_curve_, rtol=0.01)
+    # Without weights the core does not look at the penalty of each minibatch.
+    np.testing.assert_allclose(models[0].loss_curve_, models[1].loss_curve_, rtol=1e-7 if weighted else 0.01)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.skipif(
+    "sample_weight" not in signature(peer.MLPClassifier.fit).parameters, reason="scikit-learn below 1.7"
+)
+@pytest.mark.parametrize("hidden", [(4,), (100, 30)])
+@pytest.mark.parametrize("kind", ["MLPClassifier", "MLPRegressor"])
+def test_minibatches_of_different_weight_are_reported_as_scikit_learn_does(kind, hidden):
+    settings = {"shuffle": False, "batch_size": 20, "solver": "sgd", "hidden_layer_sizes": hidden, "alpha": 0.1}
+    models = ours_and_theirs(kind, {**settings, "max_iter": 4})
+    X, y = (X_iris, y_iris) if kind == "MLPClassifier" else (X_reg, Y_reg)
+    weights = np.where(np.arange(len(X)) < len(X) // 2, 10, 0.01)
+    for model in models:
+        model.fit(X, y, sample_weight=weights)
+    np.testing.assert_allclose(models[0].loss_curve_, models[1].loss_curve_, rtol=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_hopeless_probabilities_are_reported_as_scikit_learn_does(solver, classes):
+    rows = y_iris < classes
+    X, y = 1e4 * X_iris[rows], y_iris[rows]
+    settings = {"solver": solver, "shuffle": False, "max_iter": 3, "learning_rate_init": 1e-6}
+    models = [model.fit(X, y) for model in ours_and_theirs("MLPClassifier", settings)]
+    assert models[1].loss_ > 3 or solver == "lbfgs"
+    np.testing.assert_allclose(models[0].loss_, models[1].loss_, rtol=1e-5)
+    assert models[0].net_.loss(X, models[0].net_.predict(X).argmax(axis=1) if classes == 3 else (y > 0)[:, None]) >= 0
+    assert models[0].net_._core.most_loss == np.inf
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -17,6 +17,16 @@ const T* view(Buffer<T>& buffer, const Rows& source, const RowRange& range, std:
   return packed(buffer, source, range);
 }
 
+// Weights that are too small count as zero, in the sum of all as in that of the losses.
+template <class T>
+const T* packed_weights(Buffer<T>& buffer, const Rows& source, const RowRange& range) {
+  T* weights = packed(buffer, source, range);
+  for (std::size_t i = 0; i < range.count; ++i) {
+    if (static_cast<double>(weights[i]) < kLeastWeight<T>) weights[i] = 0;
+  }
+  return weights;
+}
+
 }  // namespace
 
 template <class T>
@@ -46,7 +56,7 @@ Block<T> BlockReader<T>::read(const Dataset& data, const Batch& chunk) {
   } else {
     block.targets.values = view(y_, data.y, range, block.targets.stride);
   }
-  if (data.weights) block.targets.weights = packed(weights_, *data.weights, range);
+  if (data.weights) block.targets.weights = packed_weights(weights_, *data.weights, range);
   return block;
 }
 
@@ -55,7 +65,7 @@ double BlockReader<T>::weight_sum(const Dataset& data, const Batch& batch) {
   if (!data.weights) return static_cast<double>(batch.count);
   double sum = 0;
   for_each_chunk(batch, [&](const Batch& chunk) {
-    const T* weights = packed(weights_, *data.weights, rows_of(chunk));
+    const T* weights = packed_weights(weights_, *data.weights, rows_of(chunk));
     for (std::size_t i = 0; i < chunk.count; ++i) sum += static_cast<double>(weights[i]);
   });
   return sum;

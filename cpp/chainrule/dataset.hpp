@@ -17,6 +17,13 @@ struct Dataset {
   std::optional<Rows> weights;  // (rows, 1)
 };
 
+// Weights of rows lie between these, or are zero: then their products with losses, and the inverse of their
+// sum, are normal numbers of a net of either kind.
+template <class T>
+inline constexpr double kLeastWeight = sizeof(T) == 4 ? 1e-30 : 1e-290;
+template <class T>
+inline constexpr double kMostWeight = sizeof(T) == 4 ? 1e30 : 1e290;
+
 // Rows go through the net this many at a time, so that a chunk's activations stay in cache. Each chunk's
 // gradient is one sum, added to those of the chunks before it: the chunk is part of the result's last bits.
 inline constexpr std::size_t kChunkRows = 256;

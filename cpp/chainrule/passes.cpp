@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cmath>
 #include <limits>
+#include <new>
 
 #include "chainrule/dispatch.hpp"
 #include "chainrule/split.hpp"
@@ -13,12 +14,17 @@ namespace chainrule {
 template <class T>
 Workspace<T>::Workspace(const Net<T>& net, std::size_t rows) : rows_(rows) {
   const auto& layers = net.layers();
-  const auto size_of = [rows](std::size_t columns) { return padded<T>(rows * row_stride<T>(columns)); };
+  constexpr std::size_t most = std::numeric_limits<std::size_t>::max() / 64;
+  const auto size_of = [rows](std::size_t columns) {
+    if (rows > most / row_stride<T>(columns)) throw std::bad_alloc();
+    return padded<T>(rows * row_stride<T>(columns));
+  };
   std::size_t size = size_of(net.outputs()) + chainrule::loss_scratch<T>(net.outputs());
   // The output's slopes are the loss's affair.
   const auto keeps = [&layers](std::size_t l) { return l + 1 < layers.size() && keeps_slopes(layers[l]); };
   for (std::size_t l = 0; l < layers.size(); ++l) {
     size += (keeps(l) ? 3 : 2) * size_of(layers[l].fan_out);
+    if (size > most) throw std::bad_alloc();
   }
   arena_ = Buffer<T>(size);
   T* next = arena_.data();

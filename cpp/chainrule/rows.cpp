@@ -22,11 +22,22 @@ struct Half {
   }
 };
 
+// NumPy's bool, of which views of other types may have any bits.
+struct Flag {
+  std::uint8_t bits;
+
+  operator float() const { return bits == 0 ? 0.0f : 1.0f; }
+};
+
+template <class In>
+constexpr bool kIsNumber = std::is_arithmetic_v<In>;
+
 // Calls work with a value of the C++ type that `type` names.
 template <class Work>
 auto with_type(ScalarType type, Work work) {
   switch (type) {
     case ScalarType::boolean:
+      return work(Flag{});
     case ScalarType::uint8:
       return work(std::uint8_t{});
     case ScalarType::int8:
@@ -61,21 +72,12 @@ In load(const std::byte* from) {
   return value;
 }
 
-template <class In>
-double as_double(In value) {
-  if constexpr (std::is_same_v<In, Half>) {
-    return static_cast<float>(value);
-  } else {
-    return static_cast<double>(value);
-  }
-}
-
 template <class Out, class In>
 Out convert(In value) {
-  if constexpr (std::is_same_v<In, Half>) {
-    return static_cast<Out>(static_cast<float>(value));
-  } else {
+  if constexpr (kIsNumber<In>) {
     return static_cast<Out>(value);
+  } else {
+    return static_cast<Out>(static_cast<float>(value));
   }
 }
 
@@ -87,7 +89,7 @@ void scatter_row(Out* to, const Rows& source, std::size_t row) {
   const auto [starts, columns] = *source.sparsity;
   for (std::uint64_t k = starts[row]; k < starts[row + 1]; ++k) {
     const std::byte* from = source.data + static_cast<std::ptrdiff_t>(k) * source.column_stride;
-    to[columns[k]] = convert<Out>(load<In>(from));
+    to[columns[k]] += convert<Out>(load<In>(from));  // what is stored twice adds up
   }
 }
 
@@ -149,7 +151,7 @@ std::optional<Position> first_outside(const Rows& source, double low, double hig
   if (source.sparsity != nullptr) return first_stored_outside(source, low, high);
   return with_type(source.type, [&]<class In>(In) -> std::optional<Position> {
     const auto outside = [&](const std::byte* from) {
-      const double value = as_double(load<In>(from));
+      const double value = convert<double>(load<In>(from));
       return !(value >= low && value <= high);  // true of NaN
     };
     constexpr std::size_t segment = 1024;  // checked without a branch, so that the loop is vectorised

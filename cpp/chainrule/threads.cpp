@@ -202,6 +202,7 @@ struct Pool {
 // destroyed workers. Threads end with the process.
 constinit std::atomic<bool> taken = false;
 constinit Pool* pool = nullptr;
+constinit std::atomic<unsigned> forks_before = 0;
 
 #ifndef _WIN32
 // A child of fork has none of the threads, and maybe half a job of one: it leaves them behind and starts
@@ -209,6 +210,7 @@ constinit Pool* pool = nullptr;
 [[maybe_unused]] const int registered = pthread_atfork(nullptr, nullptr, [] {
   pool = nullptr;
   taken.store(false, std::memory_order_relaxed);
+  forks_before.fetch_add(1, std::memory_order_relaxed);
 });
 #endif
 
@@ -234,6 +236,8 @@ std::size_t start_workers(std::size_t wanted) noexcept {
 }
 
 }  // namespace
+
+unsigned forks() noexcept { return forks_before.load(std::memory_order_relaxed); }
 
 void share_parts(std::size_t threads, std::size_t parts, PartRange run, void* work) noexcept {
   if (taken.exchange(true, std::memory_order_acquire)) return run(work, 0, parts);

@@ -14,6 +14,10 @@ using PartRange = void (*)(void* work, std::size_t first, std::size_t last) noex
 // What parallel_for does where there is something to share.
 void share_parts(std::size_t threads, std::size_t parts, PartRange run, void* work) noexcept;
 
+// How many forks lie between this process and the first: what threads of the parent held is held for ever
+// here.
+unsigned forks() noexcept;
+
 // Calls work(part) once for each part in [0, parts), on at most `threads` threads including the caller's, and
 // returns when all are done. Each thread has a range of neighbouring parts, the same in every job of the same
 // shape, so that its caches stay warm. Allocates nothing, once the pool has its threads.

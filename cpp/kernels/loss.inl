@@ -162,7 +162,7 @@ struct LogLoss : LossFrom<From::logit> {
   static Vec<T> of(Vec<T> logit, Vec<T> y, Vec<T>, Vec<T>& slope) {
     const Vec<T> size = magnitude<T>(logit);
     slope = sigmoid<T>(logit) - y;
-    return (logit + size) / 2 - logit * y + log1p_of_fraction<T>(exp<T>(-size));
+    return larger(Vec<T>{}, logit) - logit * y + log1p_of_fraction<T>(exp<T>(-size));
   }
 };
 

@@ -284,7 +284,7 @@ CHAINRULE_INLINE Vec<T> log1p_of_fraction(Vec<T> z) {
 template <class T>
 inline Vec<T> softplus(Vec<T> x) {
   const Vec<T> size = magnitude<T>(x);
-  return (x + size) / 2 + log1p_of_fraction<T>(exp<T>(-size));
+  return larger(Vec<T>{}, x) + log1p_of_fraction<T>(exp<T>(-size));
 }
 
 // The normal distribution function, and its density: 1 - Phi(|x|) = erfc(z) / 2 with z = |x| / sqrt 2, whose
@@ -292,7 +292,8 @@ inline Vec<T> softplus(Vec<T> x) {
 template <class T>
 inline Vec<T> normal_distribution(Vec<T> x, Vec<T>& density) {
   using F = Format<T>;
-  const Vec<T> size = magnitude<T>(x), z = size * T(0.707106781186547524401);
+  // From 40 on there is nothing left of either, and squares would overflow.
+  const Vec<T> size = smaller(broadcast(T(40)), magnitude<T>(x)), z = size * T(0.707106781186547524401);
   const Vec<T> bell = exp<T>(T(-0.5) * size * size);
   density = bell * T(0.398942280401432677940);
   // one division for both fractions

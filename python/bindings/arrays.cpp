@@ -115,12 +115,29 @@ Input view(const py::array& array, const std::string& name, bool vector_is_row) 
   return input;
 }
 
+// The first row, or place in one, at which check(rows) finds something: in pieces, without the GIL where
+// there is much to look at, and with a look for Ctrl-C after each.
 template <class Check>
-auto without_gil(const Rows& rows, Check check) {
-  constexpr std::size_t worth_releasing = 1 << 16;
-  if (rows.rows * rows.columns < worth_releasing) return check();
-  const WithoutGil released;
-  return check();
+auto search(const Rows& rows, Check check) -> decltype(check(rows)) {
+  constexpr std::size_t worth_releasing = 1 << 16, piece = 1 << 24;
+  if (rows.sparsity != nullptr || rows.rows * rows.columns < worth_releasing) return check(rows);
+  const std::size_t most = std::max<std::size_t>(piece / std::max<std::size_t>(rows.columns, 1), 1);
+  for (std::size_t first = 0; first < rows.rows; first += most) {
+    Rows part = rows;
+    part.data += static_cast<std::ptrdiff_t>(first) * rows.row_stride;
+    part.rows = std::min(most, rows.rows - first);
+    decltype(check(part)) found;
+    {
+      const WithoutGil released;
+      found = check(part);
+    }
+    if (found) {
+      found->first += first;
+      return found;
+    }
+    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+  }
+  return std::nullopt;
 }
 
 std::string value_text(const Rows& rows, const std::pair<std::size_t, std::size_t>& at) {
@@ -132,7 +149,8 @@ std::string value_text(const Rows& rows, const std::pair<std::size_t, std::size_
 
 template <class T>
 void check_finite(const Rows& rows, const std::string& name) {
-  const auto bad = without_gil(rows, [&] { return first_nonfinite<T>(rows); });
+  if (is_integer(rows.type)) return;
+  const auto bad = search(rows, [](const Rows& part) { return first_nonfinite<T>(part); });
   if (!bad) return;
   throw py::value_error(name + " must be finite" + (sizeof(T) == 4 ? " as float32" : "") + "; it is " +
                         value_text(rows, *bad));
@@ -140,33 +158,43 @@ void check_finite(const Rows& rows, const std::string& name) {
 
 void check_range(const Rows& rows, const std::string& name, double low, double high,
                  const std::string& what) {
-  const auto bad = without_gil(rows, [&] { return first_outside(rows, low, high); });
+  const auto bad = search(rows, [&](const Rows& part) { return first_outside(part, low, high); });
   if (bad) throw py::value_error(name + " must be " + what + "; it is " + value_text(rows, *bad));
 }
 
 void check_distributions(const Rows& rows, const std::string& name) {
   constexpr double tolerance = 1e-2;  // as loose as float16 probabilities are
-  std::vector<double> row(rows.columns);
-  for (std::size_t i = 0; i < rows.rows; ++i) {
-    gather(row.data(), rows.columns, rows, {i, 1, nullptr});
-    double sum = 0;
-    for (const double value : row) sum += value;
-    if (std::abs(sum - 1) <= tolerance) continue;
+  using RowAndSum = std::pair<std::size_t, double>;
+  const auto bad = search(rows, [](const Rows& part) -> std::optional<RowAndSum> {
+    std::vector<double> row(part.columns);
+    for (std::size_t i = 0; i < part.rows; ++i) {
+      gather(row.data(), part.columns, part, {i, 1, nullptr});
+      double sum = 0;
+      for (const double value : row) sum += value;
+      if (!(std::abs(sum - 1) <= tolerance)) return RowAndSum{i, sum};
+    }
+    return std::nullopt;
+  });
+  if (bad)
     throw py::value_error(name + " must be class indices, or rows of probabilities that sum to 1; row " +
-                          std::to_string(i) + " sums to " + std::to_string(sum));
-  }
+                          std::to_string(bad->first) + " sums to " + std::to_string(bad->second));
 }
 
 void check_signs(const Rows& rows, const std::string& name) {
-  std::vector<double> row(rows.columns);
-  for (std::size_t i = 0; i < rows.rows; ++i) {
-    gather(row.data(), rows.columns, rows, {i, 1, nullptr});
-    for (std::size_t j = 0; j < rows.columns; ++j) {
-      if (row[j] == 0 || row[j] == 1 || row[j] == -1) continue;
-      throw py::value_error(name + " must be 1, and -1 or 0, for the loss hinge; it is " +
-                            value_text(rows, {i, j}));
+  using Position = std::pair<std::size_t, std::size_t>;
+  const auto bad = search(rows, [](const Rows& part) -> std::optional<Position> {
+    std::vector<double> row(part.columns);
+    for (std::size_t i = 0; i < part.rows; ++i) {
+      gather(row.data(), part.columns, part, {i, 1, nullptr});
+      for (std::size_t j = 0; j < part.columns; ++j) {
+        if (row[j] != 0 && row[j] != 1 && row[j] != -1) return Position{i, j};
+      }
     }
-  }
+    return std::nullopt;
+  });
+  if (bad)
+    throw py::value_error(name + " must be 1, and -1 or 0, for the loss hinge; it is " +
+                          value_text(rows, *bad));
 }
 
 // Rows of SciPy's sparse matrices. What says where the elements are is copied, so that nobody changes it.
@@ -259,10 +287,11 @@ std::optional<Input> read_weights(std::size_t rows, const py::object& given, con
   }
   Input weights = view(array, name, false);
   check_finite<T>(weights.rows, name);
-  check_range(weights.rows, name, 0, std::numeric_limits<double>::max(), "at least 0");
-  constexpr double becomes_zero = static_cast<double>(std::numeric_limits<T>::denorm_min()) / 2;
-  if (!first_outside(weights.rows, 0, becomes_zero))
-    throw py::value_error(name + " must not be zero for every row");
+  const bool single = sizeof(T) == 4;
+  check_range(weights.rows, name, 0, kMostWeight<T>, single ? "from 0 to 1e30" : "from 0 to 1e290");
+  if (!first_outside(weights.rows, 0, std::nextafter(kLeastWeight<T>, 0.0)))
+    throw py::value_error(name + " must not be zero for every row, or below " +
+                          (single ? "1e-30" : "1e-290"));
   return weights;
 }
 

@@ -40,10 +40,9 @@ py::array_t<T> view(T* data, std::size_t size, const py::object& owner) {
   return py::array_t<T>({static_cast<py::ssize_t>(size)}, {static_cast<py::ssize_t>(sizeof(T))}, data, owner);
 }
 
+// The rule, its steps, and its arrays, copied; for who shares the net.
 template <class T>
-py::tuple read_optimizer_state(const py::object& self) {
-  auto& core = self.cast<NetCore<T>&>();
-  const auto lock = core.shared();
+py::tuple copy_optimizer_state(NetCore<T>& core) {
   OptimizerState<T>& state = core.optimizer_state();
   const std::size_t count = core.net().parameters().size();
   // Of a rule whose first step was never made, by an interrupt or a divergence, there is nothing to keep.
@@ -54,6 +53,12 @@ py::tuple read_optimizer_state(const py::object& self) {
         py::array_t<T>(static_cast<py::ssize_t>(count), state.arena().data() + s * padded<T>(count)));
   }
   return py::make_tuple(kRuleNames[static_cast<int>(rule)], state.steps(), slots);
+}
+
+template <class T>
+py::tuple read_optimizer_state(NetCore<T>& core) {
+  const auto lock = core.shared();
+  return copy_optimizer_state(core);
 }
 
 template <class T>
@@ -88,6 +93,15 @@ void write_progress(NetCore<T>& core, std::size_t rows_done, double loss, double
                     std::size_t batch_size, bool shuffled) {
   const auto lock = core.alone();
   core.progress = {core.progress.epochs, rows_done, {loss, weight}, rows, batch_size, shuffled};
+}
+
+// Parameters, optimizer state, epochs, and the epoch in progress, as they are at one moment; copied.
+template <class T>
+py::tuple read_state(NetCore<T>& core) {
+  const auto lock = core.shared();
+  const Buffer<T>& parameters = core.net().parameters();
+  return py::make_tuple(py::array_t<T>(static_cast<py::ssize_t>(parameters.size()), parameters.data()),
+                        copy_optimizer_state(core), core.progress.epochs, read_progress(core));
 }
 
 template <class T>
@@ -140,6 +154,7 @@ void register_net(py::module_& module, const char* name) {
       .def("loss_input_gradient", &Core::loss_input_gradient, py::arg("X"), py::arg("Y"),
            py::arg("sample_weight"))
       .def("output_input_gradient", &Core::output_input_gradient, py::arg("X"), py::arg("output"))
+      .def("read_state", &read_state<T>)
       .def("read_optimizer_state", &read_optimizer_state<T>)
       .def("write_optimizer_state", &write_optimizer_state<T>, py::arg("rule"), py::arg("steps"),
            py::arg("slots"));

@@ -7,16 +7,20 @@
 #include <pybind11/pybind11.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstring>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <shared_mutex>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "arrays.hpp"
 #include "chainrule/input_gradient.hpp"
 #include "chainrule/split.hpp"
+#include "chainrule/threads.hpp"
 #include "chainrule/trainer.hpp"
 #include "gil.hpp"
 
@@ -41,36 +45,57 @@ class NetCore {
     return operations < 2 * kWorthAThread ? 1 : threads_().template cast<std::size_t>();
   }
 
+  // Who trains, who reads, and whether somebody waits for the readers.
+  struct Locks {
+    std::mutex training;
+    std::shared_mutex readers;
+    std::atomic<bool> wanted = false;
+    unsigned forks = chainrule::forks();
+  };
+
   // The net to itself, while this lives.
   class Alone {
    public:
-    explicit Alone(NetCore& core) : training_(core.training_, std::try_to_lock) {
+    explicit Alone(Locks& locks) : training_(locks.training, std::try_to_lock) {
       if (!training_) throw_busy();
-      readers_ = std::unique_lock(core.readers_, std::try_to_lock);
-      if (readers_) return;
-      core.wanted_ = true;  // no new readers
-      const WithoutGil released;
-      readers_.lock();
-      core.wanted_ = false;
+      readers_ = std::unique_lock(locks.readers, std::try_to_lock);
+      if (!readers_) wait(locks);
     }
 
    private:
+    // Keeps new readers out, and looks for Ctrl-C.
+    void wait(Locks& locks) {
+      locks.wanted = true;
+      while (!readers_.try_lock()) {
+        {
+          const WithoutGil released;
+          std::this_thread::sleep_for(std::chrono::microseconds(200));
+        }
+        if (PyErr_CheckSignals() != 0) {
+          locks.wanted = false;
+          throw py::error_already_set();
+        }
+      }
+      locks.wanted = false;
+    }
+
     std::unique_lock<std::mutex> training_;
     std::unique_lock<std::shared_mutex> readers_;
   };
 
-  Alone alone() { return Alone(*this); }
+  Alone alone() { return Alone(locks()); }
 
   // Alone, to change the parameters: the activations that forward left are theirs no more.
   Alone alone_to_train() {
-    Alone lock(*this);
+    Alone lock(locks());
     forward_ = std::nullopt;
     return lock;
   }
 
   std::shared_lock<std::shared_mutex> shared() {
-    std::shared_lock lock(readers_, std::defer_lock);
-    if (wanted_ || !lock.try_lock()) throw_busy();
+    Locks& now = locks();
+    std::shared_lock lock(now.readers, std::defer_lock);
+    if (now.wanted || !lock.try_lock()) throw_busy();
     return lock;
   }
 
@@ -241,6 +266,15 @@ class NetCore {
   }
 
  private:
+  // In a child of fork, what other threads held is nobody's, and stays locked: it is left behind.
+  Locks& locks() {
+    if (locks_->forks != chainrule::forks()) {
+      static_cast<void>(locks_.release());
+      locks_ = std::make_unique<Locks>();
+    }
+    return *locks_;
+  }
+
   // A chunk as the pass sees it that the next step makes.
   Block<T> noisy(Block<T> block, const Batch& chunk) {
     block.first_row = chunk.first;
@@ -261,9 +295,7 @@ class NetCore {
   Net<T> net_;
   py::object threads_;
   OptimizerState<T> optimizer_state_;
-  std::mutex training_;
-  std::shared_mutex readers_;
-  std::atomic<bool> wanted_ = false;
+  std::unique_ptr<Locks> locks_ = std::make_unique<Locks>();
   std::optional<Input> forward_;  // the inputs of the last forward pass, while its activations are good
   Workspace<T> space_;
   BlockReader<T> reader_;

@@ -86,7 +86,8 @@ class Checkpoint:
     """
 
     def __init__(self, net: Net, path: str | os.PathLike[str], every: int) -> None:
-        self._net, self._path, self.every = net, Path(path), read_count("every", every)
+        self._net, self.every = net, read_count("every", every)
+        self._path = Path(os.path.abspath(path))  # whatever folder the process goes to
         self.exists = os.path.lexists(self._path)
         if self.exists:
             self._read()
@@ -202,6 +203,8 @@ def _read_past(description: dict[str, Any], run: dict[str, Any], tensors: Tensor
 
 def _read_history(run: dict[str, Any], table: Array) -> History:
     epochs, names, validated = read_count("epochs", run["epochs"], minimum=0), list(run["metrics"]), run["validated"]
+    if run["identity"].get("metrics", str(names)) != str(names):
+        raise ValueError(f"the metrics {names} are not those of the run, {run['identity']['metrics']}")
     check_tensor("run.history", table, (2 + bool(validated) + len(names), epochs), "float64")
     loss, rates, *others = table
     stopped = "epochs" if run["stopped"] is None else choose("stopped", run["stopped"], get_args(StopReason))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, cast
+import numbers
+from typing import Literal
+
+import numpy as np
 
 __all__ = ["Fraction", "read_flag", "read_fraction", "read_number"]
 
@@ -13,9 +16,9 @@ Fraction = Literal["[0, 1)", "(0, 1)", "(0, 1]", "[0, 1]"]
 
 def read_number(argument: str, given: object, *, positive: bool = False) -> float:
     """Return `given` as a finite float that is at least 0, or above 0 if it has to be positive."""
-    if isinstance(given, bool) or not hasattr(given, "__float__"):
+    if not isinstance(given, numbers.Real) or isinstance(given, bool):
         raise TypeError(f"{argument} must be a number, got {given!r}")
-    value = float(cast(float, given))
+    value = float(given)
     if not math.isfinite(value) or value < 0 or (positive and value == 0):
         raise ValueError(f"{argument} must be finite and {'positive' if positive else 'at least 0'}, got {given!r}")
     return value
@@ -31,6 +34,6 @@ def read_fraction(argument: str, given: object, allowed: Fraction) -> float:
 
 def read_flag(argument: str, given: object) -> bool:
     """Return `given` if it is True or False."""
-    if not isinstance(given, bool):
+    if not isinstance(given, bool | np.bool_):
         raise TypeError(f"{argument} must be True or False, got {given!r}")
-    return given
+    return bool(given)

@@ -9,10 +9,8 @@ What a run of `fit` keeps there besides (``run.*`` and ``chainrule.run``) is the
 from __future__ import annotations
 
 import contextlib
-import glob
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,10 +18,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .atomic_files import remove_leftovers, write_atomically
 from .config import NetConfig, choose, read_count
 from .errors import ModelFormatError
 from .initializers import read_seed
 from .rates import read_schedule_state
+from .views import layer_views
 
 if TYPE_CHECKING:
     from .net import Net
@@ -48,9 +48,6 @@ FORMAT_VERSION = 1
 RUN_KEY = "chainrule.run"
 RUN_TENSORS = "run."
 
-#: Temporary files are those that end so, beside the file that they become.
-UNFINISHED = ".part"
-
 #: Arrays that each rule may keep, a number per parameter; sgd and rmsprop keep one less without momentum.
 SLOTS = {"sgd": (0, 1), "adam": (2,), "adamw": (2,), "nadam": (2,), "rmsprop": (1, 2), "adagrad": (1,), "rprop": (2,)}
 
@@ -59,13 +56,15 @@ Tensors = dict[str, NDArray[Any]]
 
 def save(net: Net, path: str | os.PathLike[str], metadata: dict[str, str], run: Tensors | None = None) -> None:
     """Write `net`, and the tensors of a run if there are any, to `path`; see `Net.save`."""
+    from safetensors import SafetensorError
     from safetensors.numpy import save as to_bytes
 
     if not isinstance(metadata, dict) or not all(isinstance(text, str) for entry in metadata.items() for text in entry):
         raise TypeError(f"metadata must be a dict of str to str; got {metadata!r:.80}")
-    rule, steps, slots = net._core.read_optimizer_state()
-    tensors = {f"weights.{layer}": weights for layer, weights in enumerate(net.weights)}
-    tensors |= {f"biases.{layer}": biases for layer, biases in enumerate(net.biases)}
+    parameters, (rule, steps, slots), epochs_trained, epoch_in_progress = net._core.read_state()
+    weights, biases = layer_views(net.config, parameters)
+    tensors = {f"weights.{layer}": values for layer, values in enumerate(weights)}
+    tensors |= {f"biases.{layer}": values for layer, values in enumerate(biases)}
     tensors |= {f"optimizer.{slot}": values for slot, values in enumerate(slots)}
     tensors |= run or {}
     description = {
@@ -77,15 +76,22 @@ def save(net: Net, path: str | os.PathLike[str], metadata: dict[str, str], run: 
         "bias": net.config.bias,
         "dtype": net.config.dtype,
         "seed": net.seed,
-        "epochs_trained": net.epochs_trained,
+        "epochs_trained": epochs_trained,
         "dropout": net.config.dropout,
         "input_noise": net.config.input_noise,
         "frozen": net.frozen,
-        "epoch_in_progress": net._core.epoch_in_progress,
+        "epoch_in_progress": epoch_in_progress,
         "schedule": net.schedule_state,
         "optimizer": {"rule": rule, "steps": steps, "slots": len(slots)},
     }
-    write_atomically(Path(path), to_bytes(tensors, metadata=metadata | {"chainrule": json.dumps(description)}))
+    own = {"chainrule": json.dumps(description)}
+    if run is None:
+        metadata = {name: text for name, text in metadata.items() if name != RUN_KEY}  # of a file that was read
+    try:
+        content = to_bytes(tensors, metadata=metadata | own)
+    except SafetensorError as error:
+        raise ValueError(f"{os.fspath(path)}: metadata cannot be written: {error}") from error
+    write_atomically(Path(path), content)
 
 
 def load(cls: type[Net], path: str | os.PathLike[str]) -> Net:
@@ -104,7 +110,7 @@ def reading(path: Path) -> Iterator[None]:
         yield
     except KeyError as error:
         raise ModelFormatError(f"{path}: not a model of chainrule: {error.args[0]!r} is missing") from error
-    except (TypeError, ValueError, IndexError, OverflowError, MemoryError, RecursionError) as error:
+    except (TypeError, ValueError, IndexError, OverflowError, RecursionError) as error:
         raise ModelFormatError(f"{path}: not a model of chainrule: {error}") from error
 
 
@@ -119,66 +125,6 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     return read(Path(path))[1]
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write `content` to `path` by way of a temporary file beside it, so that `path` is old or new, never half.
-
-    Raises
-    ------
-    OSError
-        It cannot be written; it names `path`, and an older file is untouched.
-    """
-    try:
-        _replace(path, content)
-    except OSError as error:
-        if error.errno is not None:
-            error.filename, error.filename2 = os.fspath(path), None
-        raise
-
-
-def _replace(path: Path, content: bytes) -> None:
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=UNFINISHED, dir=path.parent)
-    try:
-        with open(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, _mode_of(path))
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the new name last through a power failure, where the system can; without, the old file may be back."""
-    if os.name != "posix":
-        return
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def remove_leftovers(path: Path) -> None:
-    """Remove temporary files of writers of `path` that were killed; nobody else may be writing it."""
-    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*{UNFINISHED}"):
-        with contextlib.suppress(OSError):
-            leftover.unlink()
-
-
-def _mode_of(path: Path) -> int:
-    """Permissions of the file to be replaced, or of a new file."""
-    if path.exists():
-        return path.stat().st_mode & 0o777
-    umask = os.umask(0)
-    os.umask(umask)
-    return 0o666 & ~umask
-
-
 def read(path: Path) -> tuple[Tensors, dict[str, str]]:
     """Return the tensors and the metadata of a file.
 
@@ -187,31 +133,35 @@ def read(path: Path) -> tuple[Tensors, dict[str, str]]:
     OSError, ModelFormatError
         As `Net.load`.
     """
-    from safetensors import SafetensorError, safe_open
+    import safetensors.numpy
 
-    with open(path, "rb"):
-        pass  # a missing or unreadable file is an OSError, whatever the library makes of it
+    # All of it at once: pages of a map that somebody shortens in the meantime would end the process.
+    content = path.read_bytes()
     try:
-        with safe_open(path, framework="np") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (SafetensorError, ValueError, TypeError, AttributeError, OverflowError) as error:
+        tensors = safetensors.numpy.load(content)
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    except (safetensors.SafetensorError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise ModelFormatError(f"{path}: not a safetensors file: {error}") from error
+    return tensors, header.get("__metadata__") or {}
 
 
 def _build(cls: type[Net], description: dict[str, Any], tensors: Tensors) -> Net:
     _check_version(description)
-    config = NetConfig.create(
-        description["sizes"],
-        description["activations"][:-1],
-        description["activations"][-1],
-        description["loss"],
-        description["reduction"],
-        description["bias"],
-        description["dtype"],
-        # Files of older versions have none of these.
-        description.get("dropout", 0.0),
-        description.get("input_noise", 0.0),
-    )
+    try:
+        config = NetConfig.create(
+            description["sizes"],
+            description["activations"][:-1],
+            description["activations"][-1],
+            description["loss"],
+            description["reduction"],
+            description["bias"],
+            description["dtype"],
+            # Files of older versions have none of these.
+            description.get("dropout", 0.0),
+            description.get("input_noise", 0.0),
+        )
+    except MemoryError as error:  # what the sizes would need, of which nothing has been taken yet
+        raise ValueError(str(error)) from error
     # What the file promises is looked at before memory is taken for it.
     _check_tensors(config, _read_optimizer(description["optimizer"])[2], tensors)
     net = cls.__new__(cls)
@@ -231,15 +181,20 @@ def restore(net: Net, description: dict[str, Any], tensors: Tensors) -> None:
     _check_version(description)
     rule, steps, slots = _read_optimizer(description["optimizer"])
     _check_tensors(net.config, slots, tensors)
+    # All is read before anything is changed.
     progress = _read_progress(description.get("epoch_in_progress"))
+    epochs_trained = read_count("epochs_trained", description["epochs_trained"], minimum=0)
+    schedule_state = read_schedule_state(description.get("schedule"))
+    frozen = description.get("frozen", ())
+    net.freeze(*frozen)  # which checks them
+    net.unfreeze()
+    net.freeze(*frozen)
     for kind, views in (("weights", net.weights), ("biases", net.biases)):
         for layer, view in enumerate(views):
             view[...] = tensors[f"{kind}.{layer}"]
     net._core.write_optimizer_state(rule, steps, [tensors[f"optimizer.{slot}"] for slot in range(slots)])
-    net._core.epochs_trained = read_count("epochs_trained", description["epochs_trained"], minimum=0)
-    net.unfreeze()
-    net.freeze(*description.get("frozen", ()))
-    net.schedule_state = read_schedule_state(description.get("schedule"))
+    net._core.epochs_trained = epochs_trained
+    net.schedule_state = schedule_state
     net._core.resume_epoch(*progress)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .class_weights import class_weights_of_rows
-from .foreign_arrays import is_sparse
+from .foreign_arrays import in_place, is_sparse
 from .held_out import hold_out
 from .labels import class_labels
 
@@ -99,5 +99,5 @@ def _read_validation(validation: Any) -> tuple[Any, Any, Any] | None:
         return None
     if not isinstance(validation, tuple | list) or len(validation) not in (2, 3):
         raise TypeError(f"validation must be {VALIDATIONS}; got {validation!r:.80}")
-    X, Y, *weights = validation
+    X, Y, *weights = map(in_place, validation)
     return X, Y, weights[0] if weights else None

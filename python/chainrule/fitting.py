@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .checks import read_number
+from .checks import read_flag, read_number
 from .config import read_count
 from .engine import FitOptions, TrainedNet
 from .fit_data import FitData, read_fit_data
 from .fit_run import FitRun
+from .foreign_arrays import in_place
 from .history import FitState, History
 from .metrics import Metrics, read_metrics
 from .monitor import Monitor, read_monitor
@@ -60,12 +61,14 @@ def fit(
     epochs = read_count("epochs", epochs, minimum=0)
     if callback is not None and not callable(callback):
         raise TypeError(f"callback must be callable, got {callback!r}")
+    progress = read_flag("progress", progress)
+    X, Y, sample_weight = map(in_place, (X, Y, sample_weight))
     functions = read_metrics(metrics)
     monitored = read_monitor(monitor, validation is not None, functions)
     options = FitOptions(
         optimizer=read_optimizer(optimizer),
         batch_size=None if batch_size is None else read_count("batch_size", batch_size),
-        shuffle=bool(shuffle),
+        shuffle=read_flag("shuffle", shuffle),
         regularization=regularization,
         tol=read_number("tol", tol),
         patience=None if patience is None else read_count("patience", patience),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["as_csr", "as_ndarray", "is_sparse"]
+__all__ = ["as_csr", "as_ndarray", "in_place", "is_sparse"]
 
 #: Devices of DLPack whose memory the processor reads: itself, and what CUDA and ROCm pin or manage for it.
 READABLE_DEVICES = (1, 3, 11, 13)
@@ -36,6 +36,20 @@ def as_ndarray(given: Any) -> NDArray[Any]:
     return np.asarray(given)
 
 
+def in_place(given: Any) -> Any:
+    """Return what `as_ndarray` makes of arrays and sequences that are no ndarrays; all else as it is.
+
+    That is what has no numbers of its own, sparse and masked arrays, and what cannot be read, of which the binding says
+    what is wrong with it.
+    """
+    if given is None or isinstance(given, np.ndarray) or is_sparse(given) or hasattr(given, "filled"):
+        return given
+    try:
+        return as_ndarray(given)
+    except Exception:
+        return given
+
+
 def is_sparse(given: Any) -> bool:
     """Return whether `given` is a sparse matrix or array of SciPy's, or of anyone who gives it as one."""
     return hasattr(given, "tocsr")
@@ -46,6 +60,8 @@ def as_csr(given: Any) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], tuple[
 
     Elements that are stored twice are added up, in a copy. What is CSR already is not copied.
     """
+    if getattr(given, "format", None) in ("csc", "bsr"):
+        given.check_format()  # SciPy's conversion trusts what it is given
     rows = given.tocsr()
     if not rows.has_canonical_format:
         rows = rows.copy()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .engine import FitOptions
     from .monitor import Monitor
     from .net import Net
+    from .optimizers import Optimizer
 
 __all__ = ["Identity", "data_identity", "differences", "net_identity", "settings_identity"]
 
@@ -46,7 +47,7 @@ def settings_identity(
     """Describe the arguments of a fit, all checked."""
     settings: dict[str, object] = {
         "epochs": epochs,
-        "optimizer": options.optimizer,
+        "optimizer": _all_constants(options.optimizer),
         "batch_size": options.batch_size,
         "shuffle": options.shuffle,
         "tol": options.tol,
@@ -76,6 +77,11 @@ def differences(here: Identity, there: Mapping[str, object]) -> list[str]:
 def _difference(name: str, here: str | None, there: object) -> str:
     shown = ["drawn" if value is None else str(value).split("blake2b:")[0].rstrip() for value in (here, there)]
     return f"{name} has other values" if shown[0] == shown[1] else f"{name} is {shown[0]}, there {shown[1]}"
+
+
+def _all_constants(optimizer: Optimizer) -> str:
+    constants = ", ".join(f"{field.name}={getattr(optimizer, field.name)!r}" for field in fields(optimizer))
+    return f"{type(optimizer).__name__}({constants})"
 
 
 def _is_function(schedule: object) -> bool:

@@ -34,17 +34,18 @@ class Snapshot:
     @classmethod
     def of(cls, net: Net) -> Snapshot:
         """Copy what there is to know of `net`."""
+        parameters, optimizer, epochs_trained, epoch_in_progress = net._core.read_state()
         return cls(
             type(net),
             net.config,
             net.seed,
             net._seed_is_drawn,
             net.threads,
-            net.parameters.copy(),
-            net._core.read_optimizer_state(),
-            net.epochs_trained,
-            net._core.epoch_in_progress,
-            net.schedule_state,
+            parameters,
+            optimizer,
+            epochs_trained,
+            epoch_in_progress,
+            net.schedule_state if net.schedule_state is None else dict(net.schedule_state),
             tuple(net.frozen),
             net.history,
         )

@@ -46,6 +46,8 @@ class Command(Protocol):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
+    if sys.stderr is None:  # closed; what is printed there would go to standard output
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     try:
         code = _run_to_exit(argv)
         _flush_output()  # which may be the first to meet a full disk, or a reader that has left

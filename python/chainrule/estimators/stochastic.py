@@ -106,9 +106,10 @@ class StochasticFit:
         warn_of_batch_size(estimator.batch_size, self._rows)
         batch = batch_rows(estimator.batch_size, self._rows, self._optimizer)
         check_batch_size(self._optimizer, batch, self._rows)
-        self._engine = start_core_fit(
-            net._core, net.seed, FitData(training.X, training.Y, training.weights), self._options(batch)
-        )
+        with estimator._capped_losses(net):
+            self._engine = start_core_fit(
+                net._core, net.seed, FitData(training.X, training.Y, training.weights), self._options(batch)
+            )
         self._batches = math.ceil(self._rows / batch)
         self._weighed = training.weights is not None
         self._penalty = 0.5 * float(estimator.alpha) * self._batches / training.weight_sum

@@ -1,0 +1,105 @@
+"""Files that are replaced as a whole or not at all, whatever happens in between."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import glob
+import os
+import stat
+from functools import partial
+from pathlib import Path
+
+__all__ = ["remove_leftovers", "write_atomically"]
+
+#: Temporary files are named ``.NAME.0123456789abcdef.part``, beside the file that they become.
+UNFINISHED = ".part"
+RANDOM_BYTES = 8
+
+#: The longest NAME in them, in bytes; of longer ones they have the beginning.
+LONGEST_NAME = 255 - len("..") - 2 * RANDOM_BYTES - len(UNFINISHED)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write `content` to `path` by way of a temporary file beside it, so that `path` is old or new, never half.
+
+    Through a symbolic link, the file that it points to is replaced. A file that is replaced keeps its permissions and,
+    where the system allows it, its owner.
+
+    Raises
+    ------
+    OSError
+        It cannot be written, or is neither a file nor new; it names `path`, and an older file is untouched.
+    """
+    try:
+        _replace(Path(os.path.realpath(path)), content)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove temporary files of writers of `path` that were killed; nobody else may be writing it."""
+    path = Path(os.path.realpath(path))
+    for leftover in path.parent.glob(glob.escape(_beginning(path)) + 2 * RANDOM_BYTES * "[0-9a-f]" + UNFINISHED):
+        with contextlib.suppress(OSError):
+            leftover.unlink()
+
+
+def _beginning(path: Path) -> str:
+    name = path.name if len(os.fsencode(path.name)) <= LONGEST_NAME else path.name[: LONGEST_NAME // 4]
+    return f".{name}."
+
+
+def _replace(path: Path, content: bytes) -> None:
+    older = _stat_of_file(path)
+    temporary = path.with_name(f"{_beginning(path)}{os.urandom(RANDOM_BYTES).hex()}{UNFINISHED}")
+    # The system takes the umask off, which nobody can ask for without changing it for all threads.
+    # No function of Python's in between, where an interrupt would lose the descriptor.
+    open_with_mode = partial(os.open, mode=0o666 if older is None else 0o600)
+    try:
+        with open(temporary, "xb", opener=open_with_mode) as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if older is not None:
+            _give_permissions(temporary, older)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    _sync_folder(path.parent)
+
+
+def _stat_of_file(path: Path) -> os.stat_result | None:
+    """Return what is known of the file to be replaced, or None if there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "Not a regular file")
+    return found
+
+
+def _give_permissions(temporary: Path, older: os.stat_result) -> None:
+    if hasattr(os, "chown"):
+        with contextlib.suppress(OSError):
+            os.chown(temporary, older.st_uid, older.st_gid)
+    os.chmod(temporary, stat.S_IMODE(older.st_mode))
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name last through a power failure, where the system can; without, the old file may be back."""
+    if os.name != "posix":
+        return
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,118 @@
+"""What is written atomically: through links, with the right permissions, under names of any length, whatever comes."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+
+import pytest
+
+from chainrule import Net
+from chainrule.atomic_files import remove_leftovers, write_atomically
+from helpers import run_python
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="links, pipes and permissions are those of POSIX")
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "file"
+
+
+def test_through_a_link(tmp_path, path):
+    (tmp_path / "there").mkdir()
+    target = tmp_path / "there" / "target"
+    for older in (False, True):
+        if older:
+            target.write_text("older")
+        path.unlink(missing_ok=True)
+        path.symlink_to(target)
+        write_atomically(path, b"new")
+        assert path.is_symlink()
+        assert target.read_bytes() == b"new"
+    assert os.listdir(target.parent) == ["target"]
+
+
+def test_what_is_no_file_is_refused(path):
+    os.mkfifo(path)
+    with pytest.raises(OSError, match=r"Not a regular file: '.*file'$"):
+        Net([2, 1]).save(path)
+    assert stat.S_ISFIFO(path.stat().st_mode)
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_errors_name_the_path_alone(tmp_path):
+    for path, error in ((tmp_path, IsADirectoryError), (tmp_path / "missing" / "file", FileNotFoundError)):
+        with pytest.raises(error) as caught:
+            write_atomically(path, b"")
+        assert str(caught.value).endswith(f": '{path}'")
+
+
+@pytest.mark.parametrize("name", ["a" * 255, "ä" * 127, "a" * 240, "x"], ids=len)
+def test_names_of_any_length(tmp_path, name):
+    write_atomically(tmp_path / name, b"one")
+    write_atomically(tmp_path / name, b"two")
+    assert (tmp_path / name).read_bytes() == b"two"
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_leftovers_are_those_of_this_file(tmp_path, path):
+    kept = {".file.2.0123456789abcdef.part", ".file.mine.part", "file.0123456789abcdef.part", ".file.0123.part"}
+    for name in {*kept, ".file.0123456789abcdef.part"}:
+        (tmp_path / name).touch()
+    remove_leftovers(path)
+    assert set(os.listdir(tmp_path)) == kept
+
+
+def test_a_private_file_is_never_public(path, monkeypatch):
+    path.touch(mode=0o600)
+    modes = []
+    replace = os.replace
+    monkeypatch.setattr(os, "fsync", lambda fd: modes.append(stat.S_IMODE(os.fstat(fd).st_mode)))
+    monkeypatch.setattr(
+        os, "replace", lambda *names: modes.append(stat.S_IMODE(os.stat(names[0]).st_mode)) or replace(*names)
+    )
+    write_atomically(path, b"secret")
+    assert modes[:2] == [0o600, 0o600]
+
+
+def test_the_umask_is_left_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "umask", lambda mask: pytest.fail("for a moment, all threads have another umask"))
+    threads = [threading.Thread(target=write_atomically, args=(tmp_path / str(i), b"")) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(os.listdir(tmp_path)) == 8
+
+
+def test_interrupts_leak_nothing(tmp_path):
+    script = """
+import os, signal, sys
+from chainrule import Net
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+signal.signal(signal.SIGALRM, interrupt)
+net, folder, interrupts = Net([2, 1], seed=0), sys.argv[1], 0
+before = len(os.listdir("/proc/self/fd"))
+for i in range(4000):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 1e-5 + 4e-7 * (i % 1000))
+        net.save(f"{folder}/{i % 7}")
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    except KeyboardInterrupt:
+        interrupts += 1
+signal.setitimer(signal.ITIMER_REAL, 0)
+assert interrupts > 500, interrupts
+assert len(os.listdir("/proc/self/fd")) == before
+left = [name for name in os.listdir(folder) if name.endswith(".part")]
+assert not left, left
+for name in os.listdir(folder):
+    assert (Net.load(f"{folder}/{name}").parameters == net.parameters).all()
+"""
+    if not os.path.isdir("/proc/self/fd"):
+        pytest.skip("needs the list of descriptors in /proc")
+    run_python(script, tmp_path, timeout=200)

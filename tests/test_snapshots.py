@@ -1,0 +1,55 @@
+"""Nets are copied and pickled whole: what goes on from a copy has the bits of what goes on from the net."""
+
+from __future__ import annotations
+
+import copy
+import multiprocessing
+import pickle
+
+import numpy as np
+import pytest
+
+from chainrule import SGD, Adam, Net
+from chainrule.schedules import ReduceOnPlateau
+
+X = np.random.default_rng(0).standard_normal((60, 3))
+Y = np.tanh(X[:, :1])
+
+
+class NamedNet(Net):
+    """A user's own."""
+
+
+def copies(net):
+    return [copy.copy(net), copy.deepcopy(net), *(pickle.loads(pickle.dumps(net, p)) for p in (2, 5))]
+
+
+@pytest.mark.parametrize("kind", [Net, NamedNet])
+@pytest.mark.parametrize("optimizer", [SGD(lr=0.1, momentum=0.9), Adam(lr=0.01)], ids=str)
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_copies_go_on_as_the_net_does(kind, optimizer, interrupted):
+    net = kind([3, 8, 4, 1], "tanh", "identity", dropout=0.1, dtype="float64", threads=1)
+    options = {"optimizer": optimizer, "schedule": ReduceOnPlateau(patience=0), "batch_size": 1}
+    net.fit(X, Y, epochs=3, time_limit=1e-5 if interrupted else None, **options)
+    net.freeze(1)
+    for other in copies(net):
+        assert type(other) is kind
+        assert (other.config, other.seed, other.threads, other.frozen) == (
+            net.config,
+            net.seed,
+            net.threads,
+            net.frozen,
+        )
+        assert other.history.stopped == ("time" if interrupted else "epochs")
+        assert not np.shares_memory(other.parameters, net.parameters)
+        original = copy.deepcopy(net)
+        for each in (original, other):
+            each.fit(X, Y, epochs=4, **options)
+        assert other.parameters.tobytes() == original.parameters.tobytes()
+        assert other.epochs_trained == original.epochs_trained
+
+
+def test_a_net_goes_to_another_process():
+    net = Net([3, 4, 1], seed=0)
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        np.testing.assert_array_equal(pool.apply(net.predict, (X,)), net.predict(X))
