@@ -188,7 +188,11 @@ class TestTorch:
     @pytest.mark.parametrize(
         ("build", "error", "words"),
         [
-            (lambda nn: nn.Linear(2, 1), TypeError, "module must be a torch.nn.Sequential, got Linear"),
+            (
+                lambda nn: nn.Linear(2, 1),
+                TypeError,
+                "module must be a torch.nn.Sequential with its own forward, got Linear",
+            ),
             (lambda nn: nn.Sequential(), ValueError, "module has no Linear"),
             (
                 lambda nn: nn.Sequential(nn.Flatten(), nn.Linear(2, 1)),

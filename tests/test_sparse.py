@@ -184,11 +184,11 @@ import numpy as np
 from scipy import sparse
 from chainrule import MLPClassifier
 
-rows, features = 20_000, 50_000  # 8 GB if it were dense
+rows, features = 2_000, 100_000  # 1.6 GB if it were dense
 numbers = np.random.default_rng(0)
 columns = numbers.integers(0, features, (rows, 30))
 X = sparse.csr_array((np.ones(columns.size), (np.repeat(np.arange(rows), 30), columns.ravel())), (rows, features))
-y = (columns < 1000).any(axis=1)
+y = (columns < 2000).any(axis=1)
 model = MLPClassifier((4,), solver={solver!r}, max_iter=2, random_state=0, n_threads=1)
 model.fit(X[:50], y[:50])  # what is imported and kept
 bytes_now = 1024 * next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmData:"))
