@@ -79,6 +79,7 @@ def test_a_save_beside_fits_is_of_one_moment(tmp_path):
         while not done.is_set():
             for _ in range(20):
                 net.step([[1.0]], [[5.0]], "sgd")
+            time.sleep(1e-4)  # a step gives the GIL away only while it has the net to itself
 
     trainer = threading.Thread(target=train)
     trainer.start()
