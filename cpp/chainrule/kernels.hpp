@@ -257,6 +257,9 @@ struct Kernels {
   // the first `weights` are no biases. Gradients are finite.
   void (*regularize)(T* g, const T* w, const Regularization& settings, std::size_t weights, std::size_t size);
 
+  // sum_i x_i^2, in double.
+  double (*sum_of_squares)(const T* x, std::size_t size);
+
   // Scales every column of w (fan_in, fan_out) that is longer than `most` down to it.
   void (*limit_columns)(T* w, double most, std::size_t fan_in, std::size_t fan_out);
 

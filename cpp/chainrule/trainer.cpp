@@ -118,9 +118,7 @@ template <class T>
 std::optional<LossSum> Stepper<T>::steps(const Dataset& data, const Batch& batches, std::size_t batch_size,
                                          OptimizerState<T>& state, const Optimizer& optimizer,
                                          const Regularization& settings) {
-  // Several minibatches have one sum of losses, where each may have its own weight.
-  const bool weighed = settings.per_weight && data.weights;
-  if (!tiny_ || batches.count > kChunkRows || weighed) return std::nullopt;
+  if (!tiny_ || batches.count > kChunkRows) return std::nullopt;
   interrupt_.check(3 * net_.forward_operations(batches.count));
   state.begin(optimizer);
   LossSum sum{0, reader_.weight_sum(data, batches)};
@@ -145,6 +143,8 @@ Trainer<T>::Trainer(Net<T>& net, OptimizerState<T>& state, const Dataset& traini
       stepper_(net, std::max(options.batch_size, validation ? validation->x.rows : 0), options.threads,
                Interrupt(interrupted)) {
   options_.batch_size = std::min(options.batch_size, training.x.rows);
+  const Regularization& settings = options_.regularization;
+  mean_of_batches_ = settings.per_weight && (settings.l2 != 0 || training.weights);
   // One batch of all the rows needs no order, and is read in place.
   options_.shuffle = options.shuffle && options_.batch_size < training.x.rows;
   stepper_.put_rows_in_lanes(options_.batch_size);
@@ -183,18 +183,21 @@ void Trainer<T>::run_epoch(Progress& progress) {
   penalty_ = 0;
   if (options_.shuffle) permutation_.reset(options_.seed, progress.epochs, rows);
   // Small minibatches are read, and where they can be trained on, several at once.
-  const std::size_t group = std::max(kChunkRows / options_.batch_size, std::size_t{1}) * options_.batch_size;
+  const std::size_t group =
+      mean_of_batches_ ? options_.batch_size
+                       : std::max(kChunkRows / options_.batch_size, std::size_t{1}) * options_.batch_size;
   while (progress.rows_done < rows) {
     check_time();
     // From within a group, to its end: the groups are part of the losses' last bits.
     const std::size_t first = progress.rows_done, end = std::min(first / group * group + group, rows);
     const Batch batches{first, end - first, options_.shuffle ? &permutation_ : nullptr};
+    const double penalty = mean_of_batches_ ? half_squares() * options_.regularization.l2 : 0;
     const auto steps = stepper_.steps(training_, batches, options_.batch_size, state_, options_.optimizer,
                                       options_.regularization);
     if (steps) {
-      progress.add(batches.count, *steps);
+      progress.add(batches.count, counted(*steps, batches.count, penalty));
     } else {
-      run_batches(batches, progress);
+      run_batches(batches, penalty, progress);
     }
   }
 }
@@ -204,33 +207,28 @@ template <class T>
 double Trainer<T>::half_squares() const {
   const std::size_t count =
       options_.regularization.penalize_biases ? net_.parameters().size() : net_.weight_count();
-  const T* w = net_.parameters().data();
-  double sum = 0;
-  for (std::size_t i = 0; i < count; ++i) sum += static_cast<double>(w[i]) * static_cast<double>(w[i]);
-  return sum / 2;
+  return kernels<T>().sum_of_squares(net_.parameters().data(), count) / 2;
 }
 
-// What a minibatch adds to the epoch's loss, and to its penalty.
+// What minibatches add to the epoch's loss, and to its penalty.
 template <class T>
-LossSum Trainer<T>::step(const Batch& batch) {
-  const Regularization& settings = options_.regularization;
-  const bool weighed = settings.per_weight && training_.weights;
-  const double penalty = weighed && settings.l2 != 0 ? settings.l2 * half_squares() : 0;
-  const LossSum sum = stepper_.step(training_, batch, state_, options_.optimizer, settings);
-  if (!weighed || sum.weight == 0) return sum;
-  const double rows_per_weight = static_cast<double>(batch.count) / sum.weight;
+LossSum Trainer<T>::counted(const LossSum& sum, std::size_t rows, double penalty) {
+  if (!mean_of_batches_ || sum.weight == 0) return sum;
+  const double rows_per_weight = static_cast<double>(rows) / sum.weight;
   penalty_ += penalty * rows_per_weight / static_cast<double>(training_.x.rows);
-  return {sum.loss * rows_per_weight, static_cast<double>(batch.count)};
+  return {sum.loss * rows_per_weight, static_cast<double>(rows)};
 }
 
 template <class T>
-void Trainer<T>::run_batches(const Batch& batches, Progress& progress) {
+void Trainer<T>::run_batches(const Batch& batches, double penalty, Progress& progress) {
   for (std::size_t offset = 0; offset < batches.count; offset += options_.batch_size) {
     const Batch batch{batches.first + offset, std::min(options_.batch_size, batches.count - offset),
                       batches.order};
     check_time();
     try {
-      progress.add(batch.count, step(batch));
+      const LossSum sum =
+          stepper_.step(training_, batch, state_, options_.optimizer, options_.regularization);
+      progress.add(batch.count, counted(sum, batch.count, penalty));
     } catch (const Divergence& divergence) {
       throw Divergence("training diverged in epoch " + std::to_string(losses_.size() + 1) + ", batch " +
                        std::to_string(batch.first / options_.batch_size + 1) + ": " + divergence.what());

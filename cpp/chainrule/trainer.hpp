@@ -111,15 +111,14 @@ class Trainer {
   void restore_best();
 
   const std::vector<double>& losses() const { return losses_; }
-  // The last epoch's penalty l2 sum w^2 / 2, as its losses are taken, if it is per weight and rows have
-  // weights.
+  // The last epoch's penalty l2 sum w^2 / 2, as its losses are taken, if it is per weight.
   double last_penalty() const { return penalty_; }
   const std::vector<double>& validation_losses() const { return validation_losses_; }
 
  private:
   void run_epoch(Progress& progress);
-  void run_batches(const Batch& batches, Progress& progress);
-  LossSum step(const Batch& batch);
+  void run_batches(const Batch& batches, double penalty, Progress& progress);
+  LossSum counted(const LossSum& sum, std::size_t rows, double penalty);
   double half_squares() const;
   void check_time() const;
 
@@ -134,6 +133,7 @@ class Trainer {
   std::vector<double> losses_;
   std::vector<double> validation_losses_;
   Buffer<T> best_parameters_;
+  bool mean_of_batches_;  // the loss and the penalty of an epoch, one minibatch after the other
   double penalty_ = 0;
   double best_loss_ = std::numeric_limits<double>::infinity();
   std::size_t epochs_without_improvement_ = 0;

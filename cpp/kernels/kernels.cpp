@@ -36,6 +36,7 @@ constexpr Kernels<T> table() {
       .magnitude = magnitude<T>,
       .loss = loss<T>,
       .regularize = regularize<T>,
+      .sum_of_squares = sum_of_squares<T>,
       .limit_columns = limit_columns<T>,
       .update = update<T>,
       .all_finite = all_finite<T>,

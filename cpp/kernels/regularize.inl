@@ -16,7 +16,7 @@ void add_penalties(T* __restrict g, const T* __restrict w, const Regularization&
 }
 
 template <class T>
-double norm(const T* x, std::size_t size) {
+double sum_of_squares(const T* x, std::size_t size) {
   constexpr std::size_t lanes = 32;  // several vectors, for each waits for itself alone
   double sums[lanes] = {};
   std::size_t i = 0;
@@ -27,7 +27,7 @@ double norm(const T* x, std::size_t size) {
   for (; i < size; ++i) sums[0] += static_cast<double>(x[i]) * static_cast<double>(x[i]);
   double sum = 0;
   for (const double part : sums) sum += part;
-  return __builtin_sqrt(sum);
+  return sum;
 }
 
 template <class T>
@@ -38,7 +38,7 @@ void regularize(T* g, const T* w, const Regularization& settings, std::size_t we
     for (std::size_t i = 0; i < size; ++i) g[i] = g[i] > most ? most : g[i] < -most ? -most : g[i];
   }
   if (settings.clip_norm == 0) return;
-  const double length = norm(g, size);
+  const double length = __builtin_sqrt(sum_of_squares(g, size));
   if (!(length > settings.clip_norm)) return;
   const T factor = static_cast<T>(settings.clip_norm / length);
   for (std::size_t i = 0; i < size; ++i) g[i] *= factor;

@@ -19,7 +19,7 @@ void run(Case<T> one, std::uint64_t which) {
   constexpr Try tries[] = {&Of::affine,     &Of::backward_input, &Of::backward_weights, &Of::activations,
                            &Of::softmax,    &Of::loss,           &Of::update,           &Of::descend,
                            &Of::regularize, &Of::limit_columns,  &Of::magnitude,        &Of::all_finite,
-                           &Of::noise};
+                           &Of::noise,      &Of::sum_of_squares};
   (one.*tries[which % std::size(tries)])();
 }
 

@@ -85,10 +85,23 @@ void Case<T>::limit_columns() {
           });
 }
 
-#define CHAINRULE_INSTANTIATE(T)       \
-  template void Case<T>::update();     \
-  template void Case<T>::regularize(); \
-  template void Case<T>::limit_columns();
+template <class T>
+void Case<T>::sum_of_squares() {
+  const std::size_t count = size(300);
+  describe("sum_of_squares", {count});
+  Matrix<T> x = internal(1, count);
+  double sum = 0;
+  for (std::size_t i = 0; i < count; ++i) sum += x(0, i) * x(0, i);
+  compare({{sum, sum}}, [&](const Kernels<T>& kernels) {
+    return std::vector<T>{static_cast<T>(kernels.sum_of_squares(*x, count))};
+  });
+}
+
+#define CHAINRULE_INSTANTIATE(T)          \
+  template void Case<T>::update();        \
+  template void Case<T>::regularize();    \
+  template void Case<T>::limit_columns(); \
+  template void Case<T>::sum_of_squares();
 CHAINRULE_INSTANTIATE(float)
 CHAINRULE_INSTANTIATE(double)
 #undef CHAINRULE_INSTANTIATE

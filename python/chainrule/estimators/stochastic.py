@@ -110,10 +110,6 @@ class StochasticFit:
             self._engine = start_core_fit(
                 net._core, net.seed, FitData(training.X, training.Y, training.weights), self._options(batch)
             )
-        self._batches = math.ceil(self._rows / batch)
-        self._weighed = training.weights is not None
-        self._penalty = 0.5 * float(estimator.alpha) * self._batches / training.weight_sum
-        self._penalized = net.parameters[: sum(weights.size for weights in net.weights)]
         self._best = net.parameters.copy() if held_out is not None else None
         self._start = time.perf_counter()
 
@@ -172,30 +168,18 @@ class StochasticFit:
 
     def _run_epoch(self) -> None:
         estimator, pace = self._estimator, self._estimator._optimizer
-        rate, squares = pace.learning_rate, self._sum_of_squares()
+        rate = pace.learning_rate
         with estimator._capped_losses(self._net):
             self._engine.run(np.array([rate]))
         estimator.n_iter_ += 1
         estimator.t_ += self._rows
-        estimator.loss_ = self._reported(self._engine.last_loss) + self._mean_penalty(squares)
+        estimator.loss_ = self._reported(self._engine.last_loss) + self._engine.last_penalty
         estimator.loss_curve_.append(estimator.loss_)
         if estimator.verbose:
             print(f"Iteration {estimator.n_iter_}, loss = {estimator.loss_:.8f}")
         self._count_stall()
         pace.end_epoch(estimator.t_)
         self._follow(rate)
-
-    def _sum_of_squares(self) -> float:
-        with np.errstate(over="ignore"):  # the fit that diverges says so itself
-            return float(np.dot(self._penalized, self._penalized))
-
-    def _mean_penalty(self, before: float) -> float:
-        """Return the minibatches' mean penalty: without weights, of sum w^2 taken to change evenly in an epoch."""
-        if self._weighed:
-            return self._engine.last_penalty
-        share = (self._batches - 1) / (2 * self._batches)
-        squares = before + share * (self._sum_of_squares() - before) if share and self._penalty else before
-        return self._penalty * squares
 
     def _count_stall(self) -> None:
         """Count the epochs in a row without an improvement by tol."""
