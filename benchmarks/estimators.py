@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import sklearn.neural_network as peer
+from scipy import sparse
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, make_classification
 from sklearn.model_selection import train_test_split
 from threadpoolctl import threadpool_limits
@@ -32,7 +33,16 @@ CASES: dict[str, Case] = {
     "diabetes": (MLPRegressor, lambda: load_diabetes(return_X_y=True), {}),
     "digits, lbfgs": (MLPClassifier, lambda: load_digits(return_X_y=True), {"solver": "lbfgs"}),
 }
+
+
+def words() -> tuple[Any, Any]:
+    """Return a sparse table, 80 of 20 000 numbers a row, and classes that depend on a tenth of its columns."""
+    X = sparse.random(2000, 20_000, density=0.004, format="csr", random_state=0)
+    return X, np.asarray(X[:, :2000].sum(axis=1)).ravel() > 4
+
+
 LARGE: dict[str, Case] = {
+    "2000 x 20000, sparse": (MLPClassifier, words, {"max_iter": 5}),
     "20000 x 50, (256, 128)": (
         MLPClassifier,
         lambda: make_classification(20_000, 50, n_informative=20, random_state=0),

@@ -96,6 +96,58 @@ def test_every_way_to_fit(options, tmp_path):
     assert_same_nets(nets[0], nets[2])
 
 
+def draw_words(rows=300, features=200):
+    X = sparse.random(rows, features, density=0.04, format="csr", random_state=0)
+    return X, X.sum(axis=1).reshape(-1, 1) - 1
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"hidden": "tanh"},
+        {"hidden": "relu", "bias": False},
+        {"hidden": "gelu", "dropout": 0.3},
+        {"hidden": "silu", "input_noise": 0.1},
+    ],
+    ids=lambda options: options["hidden"],
+)
+def test_products_of_what_is_stored_have_the_bits_of_dense_ones(dtype, options):
+    X, Y = draw_words()
+    nets = [Net([200, 16, 8, 1], output="identity", dtype=dtype, seed=1, **options) for _ in range(2)]
+    for net, inputs in zip(nets, (X.toarray(), X), strict=True):
+        net.fit(inputs, Y, epochs=3, optimizer=Adam(lr=0.01), validation=0.2)
+        net.fit(inputs, Y, epochs=1, optimizer=Adam(lr=0.01), batch_size=None)  # of two chunks
+        net.forward(inputs)
+        net.backward(Y)
+    dense, of_sparse = nets
+    assert_same_nets(dense, of_sparse)
+    assert dense.gradients.tobytes() == of_sparse.gradients.tobytes()
+    assert dense.predict(X.toarray()).tobytes() == of_sparse.predict(X).tobytes()
+    for one, other in zip(dense.activations(X.toarray()), of_sparse.activations(X), strict=True):
+        assert one.tobytes() == other.tobytes()
+    assert dense.input_gradient(X.toarray(), Y).tobytes() == of_sparse.input_gradient(X, Y).tobytes()
+    ours, theirs = (net.trace(inputs[:5], Y[:5]) for net, inputs in zip(nets, (X.toarray(), X), strict=True))
+    assert ours.loss == theirs.loss
+
+
+def test_one_output_of_what_is_stored():
+    X, Y = draw_words()
+    nets = [Net([200, 1], output="identity", dtype="float64", seed=1) for _ in range(2)]
+    for net, inputs in zip(nets, (X.toarray(), X), strict=True):
+        net.fit(inputs, Y, epochs=3, optimizer=Adam(lr=0.01))
+    np.testing.assert_allclose(nets[0].parameters, nets[1].parameters, rtol=1e-12)
+    np.testing.assert_allclose(nets[0].predict(X), nets[1].predict(X.toarray()), rtol=1e-12)
+
+
+def test_threads_do_not_change_the_bits():
+    X, Y = draw_words(600, 5000)
+    nets = [Net([5000, 300, 1], output="identity", seed=1, threads=threads) for threads in (1, 2)]
+    for net in nets:
+        net.fit(X, Y, epochs=1)
+    assert_same_nets(*nets)
+
+
 def test_a_checkpoint_knows_its_sparse_data(tmp_path):
     _, X, Y = pair("csr")
     new_net().fit(X, Y, epochs=2, checkpoint=tmp_path / "run")

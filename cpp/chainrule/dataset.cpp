@@ -38,10 +38,20 @@ RowRange BlockReader<T>::rows_of(const Batch& chunk) {
 }
 
 template <class T>
+void BlockReader<T>::read_inputs(Block<T>& block, const Rows& x, const RowRange& range) {
+  block.rows = range.count;
+  if (is_mostly_zero(x)) {
+    stored_.read(x, range);
+    block.stored = stored_.rows();
+  } else {
+    block.x = view(x_, x, range, block.x_stride);
+  }
+}
+
+template <class T>
 Block<T> BlockReader<T>::read(const Rows& x, const Batch& chunk) {
   Block<T> block;
-  block.rows = chunk.count;
-  block.x = view(x_, x, rows_of(chunk), block.x_stride);
+  read_inputs(block, x, rows_of(chunk));
   return block;
 }
 
@@ -49,8 +59,11 @@ template <class T>
 Block<T> BlockReader<T>::read(const Dataset& data, const Batch& chunk) {
   const RowRange range = rows_of(chunk);
   Block<T> block;
-  block.rows = chunk.count;
-  block.x = view(x_, data.x, range, block.x_stride);
+  read_inputs(block, data.x, range);
+  if (block.x == nullptr) {
+    stored_by_column_.transpose(block.stored, block.rows, data.x.columns);
+    block.stored_by_column = stored_by_column_.rows();
+  }
   if (data.y_is_labels) {
     block.targets.labels = packed(labels_, data.y, range);
   } else {

@@ -7,6 +7,7 @@
 #include "chainrule/kernels.hpp"
 #include "chainrule/random.hpp"
 #include "chainrule/rows.hpp"
+#include "chainrule/sparse.hpp"
 
 namespace chainrule {
 
@@ -57,9 +58,12 @@ class BlockReader {
 
  private:
   RowRange rows_of(const Batch& chunk);
+  void read_inputs(Block<T>& block, const Rows& x, const RowRange& range);
 
   Buffer<std::uint64_t> indices_;
   Buffer<T> x_;
+  Compressed<T> stored_;
+  Compressed<T> stored_by_column_;
   Buffer<T> y_;
   Buffer<T> weights_;
   Buffer<std::int32_t> labels_;

@@ -87,13 +87,28 @@ struct BackwardEnd {
   bool are_slopes = false;
 };
 
-// A block of rows, as the kernels read it.
+// Rows that are mostly zero: what is stored of row i are the elements from starts[i] to before starts[i + 1],
+// each in its column.
+template <class T>
+struct CompressedRows {
+  const std::uint64_t* starts = nullptr;
+  const std::int32_t* columns = nullptr;
+  const T* values = nullptr;
+
+  CompressedRows from_row(std::size_t row) const { return {starts + row, columns, values}; }
+  std::size_t stored(std::size_t rows) const { return starts[rows] - starts[0]; }
+};
+
+// A block of rows, as the kernels read it: x, or what is stored of sparse inputs, by rows and, where the
+// block has targets, by columns.
 template <class T>
 struct Block {
   std::size_t rows = 0;
   std::size_t first_row = 0;  // in the minibatch
   const T* x = nullptr;
   std::ptrdiff_t x_stride = 0;
+  CompressedRows<T> stored{};
+  CompressedRows<T> stored_by_column{};
   Targets<T> targets;
 };
 
@@ -233,6 +248,16 @@ struct Kernels {
   void (*backward_weights)(T* dw, T* dbias, const T* x, std::ptrdiff_t x_stride, const T* delta,
                            std::ptrdiff_t delta_stride, std::size_t rows, std::size_t fan_in,
                            std::size_t fan_out, bool accumulate);
+
+  // `affine` for sparse x.
+  void (*sparse_affine)(T* y, std::ptrdiff_t y_stride, const CompressedRows<T>& x, const T* w,
+                        std::size_t w_stride, const T* bias, std::size_t rows, std::size_t fan_out,
+                        const ForwardEnd<T>& end);
+
+  // `backward_weights` for sparse x, of which the columns are given as rows; without biases.
+  void (*sparse_backward_weights)(T* dw, const CompressedRows<T>& x_by_column, const T* delta,
+                                  std::ptrdiff_t delta_stride, std::size_t fan_in, std::size_t fan_out,
+                                  bool accumulate);
 
   // delta (rows, columns) in the order in which `descend` reads it; takes panel_room<T>(columns) numbers a
   // row.

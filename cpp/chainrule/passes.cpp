@@ -83,21 +83,60 @@ void split_product(std::size_t threads, double operations, std::size_t rows, std
   }
 }
 
+// What a layer is given: activations, or a block's inputs, which may be sparse.
+template <class T>
+struct LayerInput {
+  Plane<const T> x;
+  CompressedRows<T> stored{};
+  CompressedRows<T> stored_by_column{};
+
+  bool is_sparse() const { return stored.starts != nullptr; }
+  // Floating-point operations of a product with the layer's weights.
+  double operations(const Layer& layer, std::size_t rows) const {
+    if (!is_sparse()) return Net<T>::operations(layer, rows);
+    return 2 * static_cast<double>((stored.stored(rows) + layer.fan_in) * layer.fan_out);
+  }
+};
+
+template <class T>
+LayerInput<T> inputs_of(const Block<T>& block) {
+  return {{block.x, block.x_stride}, block.stored, block.stored_by_column};
+}
+
+template <class T>
+LayerInput<T> inputs_of(const Plane<T>& activations) {
+  return {{activations.data, activations.stride}};
+}
+
+// What a layer was given.
+template <class T>
+LayerInput<T> inputs_of(const Workspace<T>& space, const Block<T>& block, std::size_t layer,
+                        std::size_t first) {
+  return layer == 0 ? inputs_of(block) : inputs_of(space.activations(layer - 1).from_row(first));
+}
+
 // y = x W + b and its end, for all rows.
 template <class T>
-void layer_forward(const Net<T>& net, const Layer& layer, Plane<T> y, Plane<const T> x,
+void layer_forward(const Net<T>& net, const Layer& layer, Plane<T> y, const LayerInput<T>& input,
                    const ForwardEnd<T>& end, std::size_t rows, std::size_t threads, Interrupt& interrupt) {
-  split_product(threads, net.operations(layer, rows), rows, layer.fan_out, interrupt, [&](Range r, Range c) {
-    const Plane<T> to = y.from_row(r.first);
-    const T* bias = net.biases(layer);
-    ForwardEnd<T> part = end;
-    if (end.slopes != nullptr) part.slopes = Plane<T>{end.slopes, y.stride}.from_row(r.first).data + c.first;
-    part.dropout.first_row += r.first;
-    part.dropout.first_column += c.first;
-    kernels<T>().affine(to.data + c.first, to.stride, x.from_row(r.first).data, x.stride,
-                        net.weights(layer) + c.first, layer.fan_out,
-                        bias == nullptr ? nullptr : bias + c.first, r.count, layer.fan_in, c.count, part);
-  });
+  split_product(
+      threads, input.operations(layer, rows), rows, layer.fan_out, interrupt, [&](Range r, Range c) {
+        const Plane<T> to = y.from_row(r.first);
+        const T* bias = net.biases(layer) == nullptr ? nullptr : net.biases(layer) + c.first;
+        const T* weights = net.weights(layer) + c.first;
+        ForwardEnd<T> part = end;
+        if (end.slopes != nullptr)
+          part.slopes = Plane<T>{end.slopes, y.stride}.from_row(r.first).data + c.first;
+        part.dropout.first_row += r.first;
+        part.dropout.first_column += c.first;
+        if (input.is_sparse()) {
+          kernels<T>().sparse_affine(to.data + c.first, to.stride, input.stored.from_row(r.first), weights,
+                                     layer.fan_out, bias, r.count, c.count, part);
+        } else {
+          kernels<T>().affine(to.data + c.first, to.stride, input.x.from_row(r.first).data, input.x.stride,
+                              weights, layer.fan_out, bias, r.count, layer.fan_in, c.count, part);
+        }
+      });
 }
 
 }  // namespace
@@ -109,6 +148,11 @@ Block<T> with_input_noise(const Net<T>& net, Block<T> block, std::size_t batch_s
   const std::size_t columns = net.features();
   const auto stride = static_cast<std::ptrdiff_t>(columns);
   buffer.reserve(block.rows * columns);
+  if (block.x == nullptr) {
+    scatter(buffer.data(), block.stored, block.rows, columns);
+    block.stored = block.stored_by_column = {};
+    block.x = buffer.data(), block.x_stride = stride;
+  }
   for (std::size_t first = 0; first < block.rows; first += batch_size, ++step) {
     // One layer more than there is.
     const DrawKeys keys = keys_of({net.seed(), step}, net.layers().size());
@@ -125,7 +169,7 @@ Block<T> with_input_noise(const Net<T>& net, Block<T> block, std::size_t batch_s
 template <class T>
 void forward(Workspace<T>& space, const Net<T>& net, const Block<T>& block, bool outputs, std::size_t first,
              Interrupt& interrupt, Pass pass, std::uint64_t step) {
-  Plane<const T> x{block.x, block.x_stride};
+  LayerInput<T> x = inputs_of(block);
   const std::size_t last = net.layers().size() - 1;
   for (std::size_t l = 0; l < last; ++l) {
     const Layer& layer = net.layers()[l];
@@ -137,7 +181,7 @@ void forward(Workspace<T>& space, const Net<T>& net, const Block<T>& block, bool
         end.dropout = {layer.dropout, keys_of({net.seed(), step}, l), layer.fan_out, block.first_row, 0};
     }
     layer_forward(net, layer, a, x, end, block.rows, space.threads(), interrupt);
-    x = {a.data, a.stride};
+    x = inputs_of(a);
   }
   const Plane<T> a = space.activations(last).from_row(first), h = space.logits().from_row(first);
   layer_forward(net, net.layers()[last], h, x, {}, block.rows, space.threads(), interrupt);
@@ -150,11 +194,9 @@ void preactivations(Workspace<T>& into, const Workspace<T>& space, const Net<T>&
                     std::size_t first) {
   for (std::size_t l = 0; l < net.layers().size(); ++l) {
     const Layer& layer = net.layers()[l];
-    const Plane<T> x = l == 0 ? Plane<T>{} : space.activations(l - 1).from_row(first);
-    const Plane<T> h = into.activations(l).from_row(first);
-    kernels<T>().affine(h.data, h.stride, l == 0 ? block.x : x.data, l == 0 ? block.x_stride : x.stride,
-                        net.weights(layer), layer.fan_out, net.biases(layer), block.rows, layer.fan_in,
-                        layer.fan_out, {});
+    Interrupt never;
+    layer_forward(net, layer, into.activations(l).from_row(first), inputs_of(space, block, l, first), {},
+                  block.rows, 1, never);
   }
 }
 
@@ -185,15 +227,6 @@ double output_deltas(Workspace<T>& space, const Net<T>& net, const Block<T>& blo
 }
 
 namespace {
-
-// What a layer was given.
-template <class T>
-Plane<const T> inputs_of(const Workspace<T>& space, const Block<T>& block, std::size_t layer,
-                         std::size_t first) {
-  if (layer == 0) return {block.x, block.x_stride};
-  const Plane<T> below = space.activations(layer - 1).from_row(first);
-  return {below.data, below.stride};
-}
 
 // Calls work(range, bias) for ranges of a layer's inputs, shared among threads in multiples of a line of the
 // cache, so that none writes where another does; the first of them takes the biases with it.
@@ -236,13 +269,23 @@ void gradients(const Workspace<T>& space, Net<T>& net, const Block<T>& block, bo
   for (std::size_t l = net.layers().size(); l-- > 0;) {
     const Layer& layer = net.layers()[l];
     const Plane<T> delta = space.deltas(l).from_row(first);
-    const Plane<const T> x = inputs_of(space, block, l, first);
-    split_inputs(space.threads(), net.operations(layer, block.rows), layer.fan_in, interrupt,
+    const LayerInput<T> input = inputs_of(space, block, l, first);
+    split_inputs(space.threads(), input.operations(layer, block.rows), layer.fan_in, interrupt,
                  [&](Range range, bool biases) {
-                   kernels<T>().backward_weights(net.weight_gradients(layer) + range.first * layer.fan_out,
-                                                 biases ? net.bias_gradients(layer) : nullptr,
-                                                 x.data + range.first, x.stride, delta.data, delta.stride,
-                                                 block.rows, range.count, layer.fan_out, accumulate);
+                   T* dw = net.weight_gradients(layer) + range.first * layer.fan_out;
+                   T* dbias = biases ? net.bias_gradients(layer) : nullptr;
+                   if (!input.is_sparse()) {
+                     kernels<T>().backward_weights(dw, dbias, input.x.data + range.first, input.x.stride,
+                                                   delta.data, delta.stride, block.rows, range.count,
+                                                   layer.fan_out, accumulate);
+                     return;
+                   }
+                   kernels<T>().sparse_backward_weights(dw, input.stored_by_column.from_row(range.first),
+                                                        delta.data, delta.stride, range.count, layer.fan_out,
+                                                        accumulate);
+                   if (dbias == nullptr) return;
+                   kernels<T>().backward_weights(dw, dbias, nullptr, 0, delta.data, delta.stride, block.rows,
+                                                 0, layer.fan_out, accumulate);
                  });
   }
 }
@@ -262,7 +305,7 @@ bool gradients_are_bounded(const Workspace<T>& space, const Net<T>& net, const B
   const T most = std::sqrt(std::numeric_limits<T>::max()) / 16;
   for (std::size_t l = 0; l < net.layers().size(); ++l) {
     const Layer& layer = net.layers()[l];
-    const Plane<const T> x = inputs_of(space, block, l, 0);
+    const Plane<const T> x = inputs_of(space, block, l, 0).x;
     const Plane<T> delta = space.deltas(l);
     const T deltas = kernels<T>().magnitude(delta.data, delta.stride, block.rows, layer.fan_out);
     const T inputs = kernels<T>().magnitude(x.data, x.stride, block.rows, layer.fan_in);
@@ -277,7 +320,7 @@ bool descend(const Workspace<T>& space, Net<T>& net, const Block<T>& block, std:
   const Layer& layer = net.layers()[l];
   const Kernels<T>& kernel = kernels<T>();
   const Plane<T> delta = space.deltas(l);
-  const Plane<const T> x = inputs_of(space, block, l, 0);
+  const Plane<const T> x = inputs_of(space, block, l, 0).x;
   if (layer.fan_out == 1) {
     T *g = net.weight_gradients(layer), *bias = net.bias_gradients(layer);
     kernel.backward_weights(g, bias, x.data, x.stride, delta.data, delta.stride, block.rows, layer.fan_in, 1,
@@ -313,7 +356,7 @@ void predict_chunk(T* y, std::ptrdiff_t y_stride, const Net<T>& net, const Rows&
   for (const Layer& layer : net.layers()) widest = std::max(widest, row_stride<T>(layer.fan_out));
   for (Buffer<T>& buffer : hidden) buffer.reserve(chunk.count * widest);
   const Block<T> block = reader.read(x, chunk);
-  Plane<const T> a{block.x, block.x_stride};
+  LayerInput<T> a = inputs_of(block);
   Interrupt never;
   for (std::size_t l = 0; l < net.layers().size(); ++l) {
     const Layer& layer = net.layers()[l];
@@ -327,7 +370,7 @@ void predict_chunk(T* y, std::ptrdiff_t y_stride, const Net<T>& net, const Rows&
     layer_forward(net, layer, h, a, end, block.rows, threads, never);
     if (apart)
       kernels<T>().activate(layer.activation, h.data, h.stride, h.data, h.stride, block.rows, layer.fan_out);
-    a = {h.data, h.stride};
+    a = inputs_of(h);
   }
 }
 

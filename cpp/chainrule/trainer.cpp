@@ -58,11 +58,12 @@ double Stepper<T>::gradient(const Block<T>& block, double scale, bool accumulate
 // Whether parameters are best moved piece by piece, as soon as their gradients are complete: where they and
 // what belongs to them do not stay in the second-level cache, the gradients need not go through memory.
 template <class T>
-bool Stepper<T>::streams_updates(const Batch& batch, const Regularization& settings) const {
+bool Stepper<T>::streams_updates(const Dataset& data, const Batch& batch,
+                                 const Regularization& settings) const {
   constexpr std::size_t cached = std::size_t{1} << 20;
   // Updates are not interrupted: they must not take longer than a user who pressed Ctrl-C waits.
   constexpr double most_operations = 4e9;
-  return !tiny_ && batch.count <= kChunkRows && !settings.changes_gradients() &&
+  return !tiny_ && batch.count <= kChunkRows && !is_mostly_zero(data.x) && !settings.changes_gradients() &&
          net_.parameters().size() * sizeof(T) > cached &&
          net_.forward_operations(batch.count) < most_operations;
 }
@@ -83,7 +84,7 @@ template <class T>
 LossSum Stepper<T>::step(const Dataset& data, const Batch& batch, OptimizerState<T>& state,
                          const Optimizer& optimizer, const Regularization& settings) {
   state.begin(optimizer);
-  const bool streams = streams_updates(batch, settings);
+  const bool streams = streams_updates(data, batch, settings);
   const LossSum sum = streams ? deltas(data, batch, state.steps()) : gradient(data, batch, state.steps());
   if (!std::isfinite(sum.loss)) throw Divergence("the loss is not finite");
   const FlushDenormals flush;

@@ -45,7 +45,7 @@ class Stepper {
   }
 
  private:
-  bool streams_updates(const Batch& batch, const Regularization& settings) const;
+  bool streams_updates(const Dataset& data, const Batch& batch, const Regularization& settings) const;
   LossSum deltas(const Dataset& data, const Batch& batch, std::uint64_t step);
   // Stores or adds a chunk's gradient; returns the sum of its losses.
   double gradient(const Block<T>& block, double scale, bool accumulate, std::uint64_t step);

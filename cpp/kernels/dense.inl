@@ -77,20 +77,27 @@ void affine_one_output(T* y, std::ptrdiff_t y_stride, const T* x, std::ptrdiff_t
   }
 }
 
+// The sums of a part of y, from row i and column j on, become what the layer's end makes of them.
+template <class T>
+void finish_forward(const ForwardEnd<T>& end, T* y, std::ptrdiff_t y_stride, std::size_t i, std::size_t j,
+                    std::size_t tall, std::size_t wide) {
+  const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(i) * y_stride + static_cast<std::ptrdiff_t>(j);
+  if (end.slopes == nullptr) {
+    activate(end.activation, y + at, y_stride, y + at, y_stride, tall, wide);
+    return;
+  }
+  Dropout dropout = end.dropout;
+  dropout.first_row += i;
+  dropout.first_column += j;
+  activate_keeping_slopes(end.activation, y + at, end.slopes + at, y_stride, tall, wide, dropout);
+}
+
 template <class T>
 void affine(T* y, std::ptrdiff_t y_stride, const T* x, std::ptrdiff_t x_stride, const T* w,
             std::size_t w_stride, const T* bias, std::size_t rows, std::size_t fan_in, std::size_t fan_out,
             const ForwardEnd<T>& end) {
   const auto finish = [&](std::size_t i, std::size_t j, std::size_t tall, std::size_t wide) {
-    const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(i) * y_stride + static_cast<std::ptrdiff_t>(j);
-    if (end.slopes == nullptr) {
-      activate(end.activation, y + at, y_stride, y + at, y_stride, tall, wide);
-      return;
-    }
-    Dropout dropout = end.dropout;
-    dropout.first_row += i;
-    dropout.first_column += j;
-    activate_keeping_slopes(end.activation, y + at, end.slopes + at, y_stride, tall, wide, dropout);
+    finish_forward(end, y, y_stride, i, j, tall, wide);
   };
   const bool relu = end.activation == Activation::relu && end.slopes == nullptr;
   const bool none = end.activation == Activation::identity && end.slopes == nullptr;

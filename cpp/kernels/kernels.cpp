@@ -12,6 +12,7 @@
 #include "kernels/loss.inl"
 #include "kernels/update.inl"
 #include "kernels/dense.inl"
+#include "kernels/sparse.inl"
 #include "kernels/regularize.inl"
 #include "kernels/online.inl"
 #include "kernels/tiny.inl"
@@ -31,6 +32,8 @@ constexpr Kernels<T> table() {
       .activation_backward = activation_backward<T>,
       .backward_input = backward_input<T>,
       .backward_weights = backward_weights<T>,
+      .sparse_affine = sparse_affine<T>,
+      .sparse_backward_weights = sparse_backward_weights<T>,
       .pack_panels = pack_panels<T>,
       .descend = descend<T>,
       .magnitude = magnitude<T>,

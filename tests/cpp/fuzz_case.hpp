@@ -51,6 +51,7 @@ class Case {
   void backward_input();
   void backward_weights();
   void descend();
+  void sparse();
 
   void activations();
   void softmax();

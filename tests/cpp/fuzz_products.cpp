@@ -1,5 +1,6 @@
 // Random cases of the products, of what ends them, and of updates in their stores.
 #include "chainrule/dataset.hpp"
+#include "chainrule/sparse.hpp"
 #include "fuzz_case.hpp"
 
 namespace chainrule::test {
@@ -156,11 +157,52 @@ void Case<T>::descend() {
   });
 }
 
+// Products of what is stored are those of the dense matrix, to the bit: of several outputs, for dense kernels
+// take the sums of one in another order.
+template <class T>
+void Case<T>::sparse() {
+  const std::size_t rows = std::min(size(), kChunkRows), fan_in = size(), fan_out = 1 + size();
+  Matrix<T> x = packed(rows, fan_in), delta = internal(rows, fan_out), w = packed(fan_in, fan_out);
+  Matrix<T> b = packed(1, fan_out), y = internal(rows, fan_out), dw = packed(fan_in, fan_out);
+  const ForwardEnd<T> end{activation()};
+  const bool accumulate = coin(), biased = coin();
+  describe("sparse", {rows, fan_in, fan_out}, accumulate ? "added" : "");
+  std::vector<std::uint64_t> starts{0};
+  std::vector<std::int32_t> columns;
+  std::vector<T> values;
+  for (std::size_t i = 0; i < rows; ++i) {
+    for (std::size_t j = 0; j < fan_in; ++j) {
+      if (random_.below(8) != 0) {
+        x.at(i, j) = 0;
+        continue;
+      }
+      columns.push_back(static_cast<std::int32_t>(j));
+      values.push_back(x.at(i, j));
+    }
+    starts.push_back(values.size());
+  }
+  const CompressedRows<T> stored{starts.data(), columns.data(), values.data()};
+  Compressed<T> by_column;
+  by_column.transpose(stored, rows, fan_in);
+  const T* bias = biased ? *b : nullptr;
+  compare({}, [&](const Kernels<T>& kernels) {
+    Matrix<T> one_y = copy_of(y), two_y = copy_of(y), one_dw = copy_of(dw), two_dw = copy_of(dw);
+    kernels.affine(*one_y, y.stride, *x, x.stride, *w, fan_out, bias, rows, fan_in, fan_out, end);
+    kernels.sparse_affine(*two_y, y.stride, stored, *w, fan_out, bias, rows, fan_out, end);
+    kernels.backward_weights(*one_dw, nullptr, *x, x.stride, *delta, delta.stride, rows, fan_in, fan_out,
+                             accumulate);
+    kernels.sparse_backward_weights(*two_dw, by_column.rows(), *delta, delta.stride, fan_in, fan_out,
+                                    accumulate);
+    return same({all(one_y), all(one_dw)}, {all(two_y), all(two_dw)});
+  });
+}
+
 #define CHAINRULE_INSTANTIATE(T)             \
   template void Case<T>::affine();           \
   template void Case<T>::backward_input();   \
   template void Case<T>::backward_weights(); \
-  template void Case<T>::descend();
+  template void Case<T>::descend();          \
+  template void Case<T>::sparse();
 CHAINRULE_INSTANTIATE(float)
 CHAINRULE_INSTANTIATE(double)
 #undef CHAINRULE_INSTANTIATE

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "chainrule/rows.hpp"
+#include "chainrule/sparse.hpp"
 #include "check.hpp"
 
 namespace chainrule {
@@ -215,6 +216,31 @@ void test_sparse() {
   CHECK(first_outside(source, 0, 2) == std::pair(std::size_t{2}, std::size_t{2}));
 }
 
+void test_compressed() {
+  const std::vector<float> stored{1, 2, 3, 4};
+  const std::vector<std::uint64_t> starts{0, 2, 2, 4};
+  const std::vector<std::int32_t> columns{0, 3, 2, 3};
+  const Sparsity sparsity{starts.data(), columns.data()};
+  Rows source = rows_of(stored, 1, ScalarType::float32);
+  source.rows = 3, source.columns = 4, source.sparsity = &sparsity;
+  CHECK(!is_mostly_zero(source));
+  source.columns = 400;
+  CHECK(is_mostly_zero(source));
+
+  const std::array<std::uint64_t, 3> order{2, 1, 0};
+  Compressed<double> rows, by_column;
+  rows.read(source, {0, 3, order.data()});
+  std::vector<double> out(3 * 4, -7);
+  scatter(out.data(), rows.rows(), 3, 4);
+  CHECK((out == std::vector<double>{0, 0, 3, 4, 0, 0, 0, 0, 1, 0, 0, 2}));
+  by_column.transpose(rows.rows(), 3, 4);
+  scatter(out.data(), by_column.rows(), 4, 3);
+  CHECK((out == std::vector<double>{0, 0, 1, 0, 0, 0, 3, 0, 0, 4, 0, 2}));
+  by_column.transpose(rows.rows().from_row(2), 1, 4);
+  scatter(out.data(), by_column.rows(), 4, 1);
+  CHECK((std::vector<double>(out.begin(), out.begin() + 4) == std::vector<double>{1, 0, 0, 2}));
+}
+
 }  // namespace
 }  // namespace chainrule
 
@@ -226,5 +252,6 @@ int main() {
   chainrule::test_in_place();
   chainrule::test_search();
   chainrule::test_sparse();
+  chainrule::test_compressed();
   return chainrule::test::failures();
 }
