@@ -66,6 +66,10 @@ def test_help_of_every_command_has_examples(capsys, command):
         (["derive", "3-4-1", "--against", "hubert"], "--against: loss must be one of 'squared_error', "),
         (["derive", "3-4-1", "--loss", "quantile(0.1, 0.9)"], "needs 2 outputs"),
         (["check", "3-0-1"], "must be at least 1, got 0"),
+        (["check", "3-1", "--seed", "99999999999999999999"], "--seed: must be at most 18446744073709551615, got"),
+        (["check", "3-1", "--rows", "99999999999999999999"], "--rows: must be at most 9223372036854775807, got"),
+        (["bench", "--only", "zzz"], "--only 'zzz' is in the name of no case; there are: seed 3-4-1"),
+        (["export", "a.safetensors", "a.c", "--name", "a b"], "--name: name must be letters, digits and underscores"),
     ],
 )
 def test_wrong_usage_exits_with_2_and_says_why(capsys, words, message, tmp_path, monkeypatch):

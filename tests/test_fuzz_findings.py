@@ -168,3 +168,23 @@ def test_fields_within_fields():
     )
     with pytest.raises(ValueError, match="column 'b' has fields of its own"):
         parse_table(array_file(nested), "table.npy")
+
+
+@pytest.mark.parametrize("array", [np.zeros(1, "S0"), np.zeros((3, 0)), np.zeros((1, 1), "S0")])
+def test_an_array_of_no_bytes_may_claim_any_shape(array):
+    content = array_file(array).replace(b"|S1", b"|S0")
+    shape = repr(array.shape).encode()
+    claimed = b"(1000000000000,)" if array.ndim == 1 else b"(0, 1000000000000)"
+    content = content.replace(shape + b", }" + b" " * (len(claimed) - len(shape)), claimed + b", }")
+    assert claimed in content
+    with pytest.raises(ValueError, match=r"table\.npy.* (is empty|has no rows)"):
+        parse_table(content, "table.npy")
+
+
+@pytest.mark.parametrize("sizes", [["a"], [2.5], [None], [[3]]])
+def test_layers_that_are_no_numbers(sizes):
+    pytest.importorskip("sklearn")
+    from chainrule import MLPRegressor
+
+    with pytest.raises(ValueError, match="hidden_layer_sizes must be integers, got"):
+        MLPRegressor(hidden_layer_sizes=sizes).fit([[1.0], [2.0]], [1.0, 2.0])

@@ -65,8 +65,8 @@ class TestNumPy:
         [
             (npy(np.ones((2, 2, 2))), "must have 1 or 2 dimensions to be a table; its shape is .2, 2, 2."),
             (npy(np.float64(1)), "must have 1 or 2 dimensions"),
-            (npy(np.ones((0, 2))), "a.npy has no rows"),
-            (npy(np.ones((2, 0))), "a.npy is empty"),
+            (npy(np.ones((0, 2))), "a.npy: the array has no rows"),
+            (npy(np.ones((2, 0))), "a.npy: the array is empty"),
             (npy(np.array([b"\xff"])), "column '0': not text in UTF-8"),
             (npy(np.array([0x110000], dtype=np.uint32).view("U1")), "column '0': not text, but numbers beyond"),
             (npy(np.array([1j])), "column '0': the numbers are complex"),
@@ -110,6 +110,11 @@ class TestParquet:
         columns = {"d": [Decimal("1.25"), Decimal("2.50")], "c": pyarrow.array(["u", "v"]).dictionary_encode()}
         read = parse_table(parquet(**columns), "a.parquet")
         assert (read.numbers("d").tolist(), read.text("c")) == ([1.25, 2.5], ["u", "v"])
+
+    @pytest.mark.parametrize("column", [[[1], [2, 3]], [{"a": 1}, {"a": 2}]])
+    def test_lists_and_records_are_no_categories(self, column):
+        with pytest.raises(ValueError, match=r"a\.parquet, column 'c' holds lists or records, (list|struct)<"):
+            parse_table(parquet(c=column), "a.parquet")
 
     @pytest.mark.parametrize("content", [b"PAR1", b"PAR1 and no more PAR1", b"a,b\n1,2\n"])
     def test_refused(self, content):

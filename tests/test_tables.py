@@ -19,6 +19,7 @@ from chainrule.tables import (
     score,
     split_rows,
 )
+from chainrule.tables.encoder import CONSTANT
 
 
 @pytest.fixture
@@ -216,9 +217,21 @@ class TestEncoder:
         assert X[:, 1:3].tolist() == [[1, 0], [0, 1], [1, 0], [0, 1]]
         assert X[:, 3].tolist() == [0, 0, 0, 0]
 
-    def test_constant_column_has_deviation_one_despite_rounding(self):
+    def test_a_constant_column_says_nothing_despite_rounding_and_later(self):
         column = Standardised.fit(table(a=["0.1"] * 7), "a")
-        assert column.std == 1
+        assert column.std == CONSTANT
+        assert column.encode(table(a=["0.1", "7", "-1e30"])).ravel() == pytest.approx(0, abs=1e-270)
+
+    def test_a_target_that_is_constant_where_it_is_learned_from(self):
+        people = table(a=["1", "2", "3"], y=["4", "4", "5"])
+        target = TableEncoder.fit(people, "y", "regression", train_rows=np.array([0, 1])).target
+        assert target == Standardised("y", 4, 1)
+
+    def test_codes_are_text_and_numbers_are_labels_by_value(self):
+        codes = table(a=["1", "2", "3", "4"], y=["007", "7", "7", "10"])
+        assert TableEncoder.fit(codes, "y", "classification").target == Categories("y", ("007", "10", "7"))
+        numbers = table(a=["1", "2", "3", "4"], y=["1e1", "7", "0.5", "10"])
+        assert TableEncoder.fit(numbers, "y", "classification").target == Categories("y", ("0.5", "7", "10"), True)
 
     def test_scaling_is_learned_from_the_training_rows_and_categories_from_all(self):
         encoder = TableEncoder.fit(self.people, "weight", "regression", train_rows=np.array([0, 2]))

@@ -113,7 +113,7 @@ def _read_cases(args: argparse.Namespace) -> list[Case]:
     chosen = [case for case in named if (args.only or "") in case.name]
     if not chosen:
         names = "; ".join(case.name for case in named)
-        raise ValueError(f"--only {args.only!r} is in the name of no case; there are: {names}")
+        raise UsageError(f"--only {args.only!r} is in the name of no case; there are: {names}")
     return chosen
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import NetConfig
+from ..export.c_source import check_name
 from ..files import read_metadata
 from .errors import UsageError
 from .exit_codes import DONE
@@ -45,6 +46,11 @@ def run(args: argparse.Namespace) -> int:
     to = args.to or _format_of(args.output)
     if to == "onnx" and args.name is not None:
         raise UsageError("--name is for files of C")
+    if args.name is not None:
+        try:
+            check_name(args.name)
+        except ValueError as error:
+            raise UsageError(f"--name: {error}") from None
     check_output(args.output, force=args.force, inputs=[args.model])
     from ..net import Net
 

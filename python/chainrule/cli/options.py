@@ -40,8 +40,8 @@ def count(word: str) -> int:
 
 
 def seed(word: str) -> int:
-    """Read a whole number of at least 0."""
-    return _whole(word, 0)
+    """Read a whole number of at least 0, of 64 bits."""
+    return _whole(word, 0, 2**64 - 1)
 
 
 def positive(word: str) -> float:
@@ -123,13 +123,15 @@ def loss(word: str) -> Loss:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def _whole(word: str, minimum: int) -> int:
+def _whole(word: str, minimum: int, most: int = 2**63 - 1) -> int:
     try:
         number = int(word)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{word!r} is not a whole number") from None
     if number < minimum:
         raise argparse.ArgumentTypeError(f"must be at least {minimum}, got {word}")
+    if number > most:
+        raise argparse.ArgumentTypeError(f"must be at most {most}, got {word}")
     return number
 
 

@@ -54,9 +54,11 @@ def hidden_sizes(hidden_layer_sizes: Any) -> list[int]:
     Raises
     ------
     ValueError
-        A layer has no units.
+        A layer has no units, or its size is no integer.
     """
     sizes = list(hidden_layer_sizes) if hasattr(hidden_layer_sizes, "__iter__") else [hidden_layer_sizes]
+    if not all(isinstance(size, Integral) for size in sizes):
+        raise ValueError(f"hidden_layer_sizes must be integers, got {sizes}.")
     if any(size <= 0 for size in sizes):
         raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
     return sizes

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..config import NetConfig
     from ..exchange import Exchangeable
 
-__all__ = ["to_c_source"]
+__all__ = ["check_name", "to_c_source"]
 
 IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
@@ -53,14 +53,19 @@ static void ${name}_dense(const $real *x, int inputs, $real *a, int units, const
 """
 
 
-def to_c_source(net: Exchangeable, name: str) -> str:
-    """Return the text of the file; see `Net.to_c`."""
-    from .. import __version__
-
+def check_name(name: str) -> None:
+    """Raise TypeError or ValueError where names in C cannot begin with it."""
     if not isinstance(name, str):
         raise TypeError(f"name must be a string, got {name!r}")
     if not IDENTIFIER.fullmatch(name):
         raise ValueError(f"name must be letters, digits and underscores, a letter first, as in C; got {name!r}")
+
+
+def to_c_source(net: Exchangeable, name: str) -> str:
+    """Return the text of the file; see `Net.to_c`."""
+    from .. import __version__
+
+    check_name(name)
     config = net.config
     single = config.dtype == "float32"
     words = {

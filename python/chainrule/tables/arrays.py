@@ -70,6 +70,12 @@ def parse_parquet(content: bytes, source: str) -> Table:
         raise ImportError(f"reading {source} needs pyarrow: pip install 'chainrule[parquet]'") from error
     with _naming(source, "a Parquet file"):
         read = parquet.read_table(pyarrow.BufferReader(content))
+    for field in read.schema:
+        if pyarrow.types.is_nested(field.type):
+            raise ValueError(
+                f"{source}, column {field.name!r} holds lists or records, {field.type}; expected numbers or text"
+            )
+    with _naming(source, "a Parquet file"):
         columns = [(name, _from_arrow(read.column(i))) for i, name in enumerate(read.column_names)]
     return _make_table(source, columns)
 
@@ -88,6 +94,9 @@ def _naming(source: str, kind: str) -> Iterator[None]:
 def _columns_of(array: NDArray[Any], place: str) -> list[NDArray[Any]]:
     if array.ndim not in (1, 2):
         raise ValueError(f"{place} must have 1 or 2 dimensions to be a table; its shape is {array.shape}")
+    if array.nbytes == 0:  # there may be a great many of those
+        empty = "has no rows" if len(array) == 0 else "is empty"
+        raise ValueError(f"{place} {empty}: its shape is {array.shape}, its dtype {array.dtype}")
     return [array] if array.ndim == 1 else list(array.T)
 
 
@@ -124,6 +133,8 @@ def _read_cells(column: NDArray[Any], place: str) -> Cells:
     if column.dtype.kind in "iuf":
         with np.errstate(over="ignore"):
             return column.astype(np.float64)
+    if column.dtype.itemsize == 0:
+        raise ValueError(f"{place} is empty: its dtype is {column.dtype}")
     if column.dtype.kind == "V":
         raise ValueError(
             f"{place} has fields of its own, or bytes of no kind: {column.dtype}; expected numbers or text"

@@ -7,9 +7,11 @@ then encodes any table with the same columns, and decodes what the net predicts.
 from __future__ import annotations
 
 import math
+import re
 import shlex
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,8 +24,12 @@ __all__ = ["Categories", "Standardised", "TableEncoder"]
 
 Numbers = NDArray[np.float64]
 
+#: The deviation of a column of one value: the largest float.
+CONSTANT = sys.float_info.max
 #: More texts than this in one column are names or remarks, not categories.
 MAX_CATEGORIES = 1000
+#: How texts of digits begin that are no numbers: with a zero too many.
+CODE = re.compile(r"[+-]?0[0-9]")
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,8 @@ class Standardised:
     name : str
     mean : float
     std : float
-        Standard deviation of the training rows (divided by N); 1 where they are all equal.
+        Standard deviation of the training rows (divided by N). Where they are all equal, the column says nothing:
+        then it is `CONSTANT`, and whatever the column holds later is encoded as zero.
     """
 
     name: str
@@ -52,7 +59,7 @@ class Standardised:
         if not math.isfinite(mean) or not math.isfinite(std):
             raise ValueError(f"{table.source}, column {name!r}: the numbers are too large to be standardised")
         # A deviation computed from equal numbers may be a rounding error instead of zero.
-        return cls(name, mean, std if np.ptp(values) > 0 and std > 0 else 1.0)
+        return cls(name, mean, std if np.ptp(values) > 0 and std > 0 else CONSTANT)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -82,7 +89,7 @@ class Categories:
     labels : tuple of str
         Every label, sorted; numbers by value.
     numeric : bool
-        The cells are numbers, and ``1``, ``1.0`` and ``1e0`` are the same label.
+        The cells are numbers, and ``1``, ``1.0`` and ``1e0`` are the same label. Codes such as ``007`` are text.
     """
 
     name: str
@@ -92,7 +99,7 @@ class Categories:
     @classmethod
     def fit(cls, table: Table, name: str) -> Categories:
         """Learn the labels of a column from all its rows."""
-        unfitted = cls(name, (), table.is_numeric(name))
+        unfitted = cls(name, (), table.is_numeric(name) and not any(map(CODE.match, table.text(name))))
         labels = set(unfitted._read_labels(table))
         if len(labels) > MAX_CATEGORIES:
             raise ValueError(
@@ -280,7 +287,10 @@ def _fit_target(table: Table, name: str, task: Task, rows: NDArray[np.integer[An
     labels = Categories.fit(table, name) if task == "classification" else None
     if (len(labels.labels) if labels else len(np.unique(table.numbers(name)))) == 1:
         raise ValueError(f"{table.source}: the target column {name!r} has one value only, {cells[0]!r}")
-    return labels or Standardised.fit(table, name, rows)
+    if labels:
+        return labels
+    scaled = Standardised.fit(table, name, rows)
+    return replace(scaled, std=1.0) if scaled.std == CONSTANT else scaled
 
 
 def _column_from_dict(described: dict[str, Any]) -> Column:
