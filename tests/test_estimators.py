@@ -10,9 +10,11 @@ import pytest
 
 pytest.importorskip("sklearn")
 
+import sklearn
 import sklearn.neural_network as peer
 from sklearn.datasets import load_iris, make_multilabel_classification, make_regression
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.utils.fixes import parse_version
 
 from chainrule import SGD, DivergenceError, Huber, Net
 from chainrule.estimators import MLPClassifier, MLPRegressor
@@ -379,3 +381,53 @@ def test_threads_change_no_bit():
             for n in (1, 2)
         )
     np.testing.assert_array_equal(one.coefs_[0], two.coefs_[0])
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_sparse_labels_come_back_sparse():
+    sparse = pytest.importorskip("scipy.sparse")
+    Y = sparse.csr_matrix(np.eye(3, dtype=int)[y_iris])
+    ours, theirs = ours_and_theirs("MLPClassifier", {"max_iter": 3})
+    predicted = ours.fit(X_iris, Y).predict(X_iris), theirs.fit(X_iris, Y).predict(X_iris)
+    assert [sparse.issparse(labels) for labels in predicted] == [True, True]
+    assert ours.score(X_iris, Y) >= 0
+    dense = ours.fit(X_iris, Y.toarray()).predict(X_iris)
+    assert isinstance(dense, np.ndarray)
+
+
+def test_validation_of_parameters_can_be_skipped():
+    from sklearn import config_context
+
+    model = ours_and_theirs("MLPRegressor", {"max_iter": 3, "momentum": 7.0})[0]
+    with pytest.raises(ValueError, match="The 'momentum' parameter"):
+        model.fit(X_reg, Y_reg)
+    with config_context(skip_parameter_validation=True), pytest.warns(ConvergenceWarning):
+        model.fit(X_reg, Y_reg)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"solver": "sgd", "learning_rate": "adaptive", "learning_rate_init": 1e-5},
+        {"solver": "sgd", "learning_rate_init": 1e-5},
+    ],
+)
+def test_verbose_fits_say_what_scikit_learns_say(capsys, settings):
+    more = {"verbose": True, "tol": 1.0, "n_iter_no_change": 2, "shuffle": False, "max_iter": 30}
+    printed = []
+    for model in ours_and_theirs("MLPRegressor", settings | more):
+        model.fit(X_reg, Y_reg)
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1]
+    assert "Stopping." in printed[0]
+
+
+@pytest.mark.skipif(parse_version(sklearn.__version__) < parse_version("1.9"), reason="older ones word it otherwise")
+def test_the_warning_of_lbfgs_is_scikit_learns():
+    texts = []
+    for model in ours_and_theirs("MLPRegressor", {"solver": "lbfgs", "max_iter": 2}):
+        with pytest.warns(ConvergenceWarning) as caught:
+            model.fit(X_reg, Y_reg)
+        texts.append(str(caught[0].message))
+    assert texts[0] == texts[1]

@@ -307,3 +307,12 @@ def test_matrices_that_are_none(matrix, options, message):
 def test_unknown_normalization():
     with pytest.raises(ValueError, match="normalize must be one of None, 'true', 'predicted', 'all'; got 'x'"):
         ConfusionDisplay([[1]]).plot(normalize="x")
+
+
+def test_the_wrong_kind_of_estimator(ax):
+    regressor = SimpleNamespace(predict=lambda X: X)
+    classifier = SimpleNamespace(predict=lambda X: X, classes_=np.array([0, 1]))
+    with pytest.raises(ValueError, match="no classifier; got namespace"):
+        ConfusionDisplay.from_estimator(regressor, [0, 1], [0, 1], ax=ax)
+    with pytest.raises(ValueError, match="estimator is a classifier, of which ConfusionDisplay tells more"):
+        PredictionErrorDisplay.from_estimator(classifier, [0, 1], [0, 1], ax=ax)

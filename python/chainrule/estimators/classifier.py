@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 from sklearn.base import ClassifierMixin
@@ -127,7 +127,7 @@ n_layers_, n_outputs_, out_activation_, t_, n_features_in_, feature_names_in_
 
         Parameters
         ----------
-        X : array-like or sparse (CSR, CSC; made dense a minibatch at a time), (rows, features)
+        X : array-like or sparse (CSR, CSC), (rows, features)
             float32 trains a float32 net, anything else a float64 net.
         y : array-like, (rows,), or an indicator matrix (rows, labels)
         sample_weight : array-like, (rows,), optional
@@ -162,9 +162,12 @@ n_layers_, n_outputs_, out_activation_, t_, n_features_in_, feature_names_in_
         return self
 
     def predict(self, X: Any) -> Array:
-        """Return labels (rows,), or an indicator matrix (rows, labels)."""
+        """Return labels (rows,), or an indicator matrix (rows, labels), sparse if that of `fit` was."""
         decisions = self._decide(self._outputs(X))
-        return decisions if self._label_binarizer.y_type_.startswith("multilabel") else self.classes_[decisions]
+        if self._label_binarizer.y_type_.startswith("multilabel"):
+            return cast(Array, self._label_binarizer.inverse_transform(decisions))
+        labels: Array = self.classes_[decisions]
+        return labels
 
     def predict_proba(self, X: Any) -> Array:
         """Return the probability of each class, or of each label, (rows, classes)."""

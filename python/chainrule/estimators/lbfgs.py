@@ -83,9 +83,12 @@ def fit_lbfgs(estimator: Any, net: Net, rows: Rows, reported: Callable[[float], 
     penalty = objective.penalty()
     estimator.loss_ = reported(float(result.fun) - penalty) + penalty
     if result.status not in (0, STOPPED_BY_CALLBACK):
+        iterations = estimator.n_iter_
+        more = f"Increase the number of iterations to improve the convergence (max_iter={iterations}).\n"
         warnings.warn(
-            f"lbfgs failed to converge after {result.nit} iteration(s) (status={result.status}):\n{result.message}\n\n"
-            "Increase the number of iterations (max_iter) or scale the data, for example with StandardScaler.",
+            f"lbfgs failed to converge after {iterations} iteration(s) (status={result.status}):\n{result.message}\n\n"
+            f"{more if iterations == estimator.max_iter else ''}You might also want to scale the data as shown in:\n"
+            "    https://scikit-learn.org/stable/modules/preprocessing.html",
             ConvergenceWarning,
             stacklevel=5,
         )

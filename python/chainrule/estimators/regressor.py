@@ -140,7 +140,7 @@ out_activation_, t_, n_features_in_, feature_names_in_
 
         Parameters
         ----------
-        X : array-like or sparse (CSR, CSC; made dense a minibatch at a time), (rows, features)
+        X : array-like or sparse (CSR, CSC), (rows, features)
             float32 trains a float32 net, anything else a float64 net.
         y : array-like, (rows,) or (rows, targets)
         sample_weight : array-like, (rows,), optional

@@ -206,7 +206,9 @@ class StochasticFit:
         goes_on = estimator._optimizer.goes_on_after_stall()
         if estimator.verbose:
             what = "Training loss" if self._held_out is None else "Validation score"
-            then = f"Setting learning rate to {estimator._optimizer.learning_rate:f}" if goes_on else "Stopping."
+            pace = estimator._optimizer
+            stop = "Learning rate too small. Stopping." if pace.mode == "adaptive" else "Stopping."
+            then = f"Setting learning rate to {pace.learning_rate:f}" if goes_on else stop
             print(
                 f"{what} did not improve more than tol={estimator.tol:f} for {estimator.n_iter_no_change} "
                 f"consecutive epochs. {then}"

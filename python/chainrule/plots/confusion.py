@@ -160,9 +160,11 @@ class ConfusionDisplay:
         ax: Any = None,
         **options: Any,
     ) -> ConfusionDisplay:
-        """Predict with an estimator of chainrule or scikit-learn, and draw; the classes are its ``classes_``."""
+        """Predict with a classifier of chainrule or scikit-learn, and draw; the classes are its ``classes_``."""
+        if not hasattr(estimator, "classes_"):
+            raise ValueError(f"estimator has no classes_: it is not fitted, or no classifier; got {estimator}")
         if labels is None:
-            labels = np.asarray(estimator.classes_).tolist() if hasattr(estimator, "classes_") else None
+            labels = np.asarray(estimator.classes_).tolist()
         return cls.from_predictions(y, estimator.predict(X), labels=labels, ax=ax, **options)
 
     @property

@@ -91,6 +91,8 @@ class PredictionErrorDisplay:
         cls, estimator: Any, X: Any, y: ArrayLike, *, output: int | None = None, ax: Any = None, **options: Any
     ) -> PredictionErrorDisplay:
         """Predict with an estimator of chainrule or scikit-learn, and draw; arguments as in `from_net`."""
+        if hasattr(estimator, "classes_"):
+            raise ValueError(f"estimator is a classifier, of which ConfusionDisplay tells more; got {estimator}")
         return cls.from_predictions(_choose(y, output), _choose(estimator.predict(X), output), ax=ax, **options)
 
     @property
