@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import struct
+import zipfile
 
 import numpy as np
 import pytest
@@ -188,3 +189,20 @@ def test_layers_that_are_no_numbers(sizes):
 
     with pytest.raises(ValueError, match="hidden_layer_sizes must be integers, got"):
         MLPRegressor(hidden_layer_sizes=sizes).fit([[1.0], [2.0]], [1.0, 2.0])
+
+
+def test_an_archive_of_other_things_than_arrays():
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("notes.txt", "no array")
+    with pytest.raises(ValueError, match=r"numpy\.savez: 'notes\.txt' is no array"):
+        parse_table(file.getvalue(), "table.npz")
+
+
+@pytest.mark.parametrize("name", ["tol", "max_iter", "max_fun", "alpha"])
+def test_integers_beyond_64_bits(name):
+    pytest.importorskip("sklearn")
+    from chainrule import MLPRegressor
+
+    with pytest.raises(ValueError, match=rf"{name} must be below 2\*\*63, got an integer of 1329 bits"):
+        MLPRegressor(**{name: 10**400}).fit([[1.0], [2.0]], [1.0, 2.0])

@@ -29,7 +29,7 @@ from ..snapshots import Snapshot
 from .callbacks import CallbackSupport, FitHooks, with_callbacks
 from .initial_weights import draw_seed, draw_weights
 from .lbfgs import fit_lbfgs
-from .parameters import CONSTRAINTS, hidden_activations, hidden_sizes
+from .parameters import CONSTRAINTS, check_whole_numbers, hidden_activations, hidden_sizes
 from .saving import load_estimator, save_estimator
 from .stochastic import Rows, StochasticFit, start_record
 
@@ -91,6 +91,10 @@ class BaseMultilayerPerceptron(CallbackSupport, BaseEstimator, ABC):  # type: ig
         """
         estimator: Self = load_estimator(cls, path)
         return estimator
+
+    def _validate_params(self) -> None:
+        super()._validate_params()
+        check_whole_numbers(self.get_params(deep=False))
 
     @with_callbacks  # type: ignore[untyped-decorator]
     def _fit(

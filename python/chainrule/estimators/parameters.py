@@ -12,7 +12,14 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from ..config import HIDDEN_ACTIVATIONS
 from ..optimizers import OPTIMIZERS, SGD, Adam, Optimizer
 
-__all__ = ["CONSTRAINTS", "batch_rows", "hidden_activations", "hidden_sizes", "optimizer_of"]
+__all__ = [
+    "CONSTRAINTS",
+    "batch_rows",
+    "check_whole_numbers",
+    "hidden_activations",
+    "hidden_sizes",
+    "optimizer_of",
+]
 
 #: scikit-learn's names beside those of `chainrule.Net`.
 ALIASES = {"logistic": "sigmoid"}
@@ -46,6 +53,19 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "n_threads": [None, Interval(Integral, 1, None, closed="left")],
     "callback": [None, callable],
 }
+
+
+def check_whole_numbers(parameters: dict[str, Any]) -> None:
+    """Check that the parameters' integers are of 64 bits, as nothing else takes a greater one.
+
+    Raises
+    ------
+    ValueError
+        One is greater.
+    """
+    for name, value in parameters.items():
+        if isinstance(value, Integral) and abs(int(value)) >= 2**63:
+            raise ValueError(f"{name} must be below 2**63, got an integer of {int(value).bit_length()} bits")
 
 
 def hidden_sizes(hidden_layer_sizes: Any) -> list[int]:

@@ -48,6 +48,8 @@ def parse_npz(content: bytes, source: str) -> Table:
         arrays = {name: file[name] for name in file}
     columns: list[tuple[str, NDArray[Any]]] = []
     for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):  # NumPy gives other members of the archive as bytes
+            raise ValueError(f"{source} is not a file of numpy.savez: {name!r} is no array")
         found = _columns_of(array, f"{source}: array {name!r}")
         columns += [(name if len(found) == 1 else f"{name}.{i}", column) for i, column in enumerate(found)]
     return _make_table(source, columns)
