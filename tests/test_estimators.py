@@ -16,7 +16,7 @@ from sklearn.datasets import load_iris, make_multilabel_classification, make_reg
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.utils.fixes import parse_version
 
-from chainrule import SGD, DivergenceError, Huber, Net
+from chainrule import DivergenceError, Net
 from chainrule.estimators import MLPClassifier, MLPRegressor
 from helpers import name_of
 
@@ -163,73 +163,6 @@ def test_partial_fits_and_warm_starts_go_on_as_scikit_learns_do(settings):
     np.testing.assert_allclose(ours.coefs_[0], theirs.coefs_[0], rtol=1e-5, atol=1e-6)
     assert len(ours.loss_curve_) == len(theirs.loss_curve_) == 14
     assert ours.t_ == theirs.t_
-
-
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize("solver", ["adamw", "nadam", "rmsprop", "adagrad", "rprop", SGD(lr=0.1, momentum=0.9)])
-def test_more_solvers_learn(solver):
-    model = MLPClassifier(solver=solver, learning_rate_init=0.02, random_state=0).fit(X_iris, y_iris)
-    assert model.score(X_iris, y_iris) > 0.9
-
-
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize("loss", ["absolute_error", "huber", Huber(0.5), "quantile(0.5)", "log_cosh"])
-def test_more_losses_learn(loss):
-    model = MLPRegressor(loss=loss, learning_rate_init=0.01, max_iter=300, random_state=0)
-    assert model.fit(X_reg, Y_reg[:, 0]).score(X_reg, Y_reg[:, 0]) > 0.9
-
-
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_several_quantiles_are_several_outputs():
-    model = MLPRegressor(loss="quantile(0.1, 0.9)", learning_rate_init=0.01, random_state=0).fit(X_reg, Y_reg[:, 0])
-    low, high = model.predict(X_reg).T
-    assert np.mean(low < high) > 0.95
-    with pytest.raises(ValueError, match="one output for each target"):
-        model.fit(X_reg, Y_reg[:, 0], X_val=X_reg, y_val=Y_reg[:, 0])
-
-
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_each_layer_has_its_activation():
-    model = MLPClassifier((8, 6), ["gelu", "logistic"], solver="lbfgs", max_iter=500).fit(X_iris, y_iris)
-    assert model.net_.config.activations == ("gelu", "sigmoid", "softmax")
-    with pytest.raises(ValueError, match="2 hidden layers"):
-        MLPClassifier((8, 6), ["gelu"]).fit(X_iris, y_iris)
-
-
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_dropout_changes_training_and_not_predictions():
-    losses = [MLPClassifier(dropout=share, max_iter=30, random_state=0).fit(X_iris, y_iris) for share in (0, 0.5)]
-    assert losses[0].loss_ < losses[1].loss_
-    np.testing.assert_array_equal(losses[1].predict_proba(X_iris), losses[1].predict_proba(X_iris))
-    with pytest.raises(ValueError, match="dropout must be 0 with solver='lbfgs'"):
-        MLPClassifier(dropout=0.5, solver="lbfgs").fit(X_iris, y_iris)
-
-
-def test_class_weight_is_a_sample_weight():
-    settings = {"solver": "lbfgs", "max_iter": 2000, "random_state": 0, "alpha": 1.0}
-    balanced = MLPClassifier(class_weight="balanced", **settings).fit(X_iris[:110], y_iris[:110])
-    by_hand = MLPClassifier(**settings).fit(
-        X_iris[:110], y_iris[:110], sample_weight=np.repeat([110 / 150, 110 / 150, 110 / 30], [50, 50, 10])
-    )
-    np.testing.assert_allclose(balanced.coefs_[0], by_hand.coefs_[0], rtol=1e-6)
-
-
-def test_validation_data_of_ones_own_stop_the_fit():
-    model = MLPClassifier(learning_rate_init=0.05, max_iter=1000, random_state=0)
-    model.fit(X_iris[::2], y_iris[::2], X_val=X_iris[1::2], y_val=y_iris[1::2])
-    assert model.n_iter_ == len(model.validation_scores_) < 1000
-    assert model.score(X_iris[1::2], y_iris[1::2]) == model.best_validation_score_
-    with pytest.raises(ValueError, match="together"):
-        model.fit(X_iris, y_iris, X_val=X_iris)
-
-
-@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-def test_callback_sees_epochs_and_stops(solver):
-    seen = []
-    model = MLPClassifier(solver=solver, callback=lambda state: seen.append(state.loss) or len(seen) == 4)
-    model.fit(X_iris, y_iris)
-    assert len(seen) == model.n_iter_ == 4
-    assert seen[-1] < seen[0]
 
 
 @pytest.mark.parametrize("settings", [{"solver": "sgd", "learning_rate_init": 5}, {}, {"solver": "lbfgs"}], ids=str)

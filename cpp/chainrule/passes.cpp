@@ -7,6 +7,7 @@
 #include <new>
 
 #include "chainrule/dispatch.hpp"
+#include "chainrule/layer_input.hpp"
 #include "chainrule/split.hpp"
 
 namespace chainrule {
@@ -81,38 +82,6 @@ void split_product(std::size_t threads, double operations, std::size_t rows, std
     split_long(threads, operations, rows, kRows, interrupt,
                [&](Range range) { work(range, Range{0, columns}); });
   }
-}
-
-// What a layer is given: activations, or a block's inputs, which may be sparse.
-template <class T>
-struct LayerInput {
-  Plane<const T> x;
-  CompressedRows<T> stored{};
-  CompressedRows<T> stored_by_column{};
-
-  bool is_sparse() const { return stored.starts != nullptr; }
-  // Floating-point operations of a product with the layer's weights.
-  double operations(const Layer& layer, std::size_t rows) const {
-    if (!is_sparse()) return Net<T>::operations(layer, rows);
-    return 2 * static_cast<double>((stored.stored(rows) + layer.fan_in) * layer.fan_out);
-  }
-};
-
-template <class T>
-LayerInput<T> inputs_of(const Block<T>& block) {
-  return {{block.x, block.x_stride}, block.stored, block.stored_by_column};
-}
-
-template <class T>
-LayerInput<T> inputs_of(const Plane<T>& activations) {
-  return {{activations.data, activations.stride}};
-}
-
-// What a layer was given.
-template <class T>
-LayerInput<T> inputs_of(const Workspace<T>& space, const Block<T>& block, std::size_t layer,
-                        std::size_t first) {
-  return layer == 0 ? inputs_of(block) : inputs_of(space.activations(layer - 1).from_row(first));
 }
 
 // y = x W + b and its end, for all rows.
@@ -270,23 +239,22 @@ void gradients(const Workspace<T>& space, Net<T>& net, const Block<T>& block, bo
     const Layer& layer = net.layers()[l];
     const Plane<T> delta = space.deltas(l).from_row(first);
     const LayerInput<T> input = inputs_of(space, block, l, first);
-    split_inputs(space.threads(), input.operations(layer, block.rows), layer.fan_in, interrupt,
-                 [&](Range range, bool biases) {
-                   T* dw = net.weight_gradients(layer) + range.first * layer.fan_out;
-                   T* dbias = biases ? net.bias_gradients(layer) : nullptr;
-                   if (!input.is_sparse()) {
-                     kernels<T>().backward_weights(dw, dbias, input.x.data + range.first, input.x.stride,
-                                                   delta.data, delta.stride, block.rows, range.count,
-                                                   layer.fan_out, accumulate);
-                     return;
-                   }
-                   kernels<T>().sparse_backward_weights(dw, input.stored_by_column.from_row(range.first),
-                                                        delta.data, delta.stride, range.count, layer.fan_out,
-                                                        accumulate);
-                   if (dbias == nullptr) return;
-                   kernels<T>().backward_weights(dw, dbias, nullptr, 0, delta.data, delta.stride, block.rows,
-                                                 0, layer.fan_out, accumulate);
-                 });
+    split_inputs(
+        space.threads(), input.operations(layer, block.rows), layer.fan_in, interrupt,
+        [&](Range range, bool biases) {
+          T* dw = net.weight_gradients(layer) + range.first * layer.fan_out;
+          T* dbias = biases ? net.bias_gradients(layer) : nullptr;
+          if (!input.is_sparse()) {
+            kernels<T>().backward_weights(dw, dbias, input.x.data + range.first, input.x.stride, delta.data,
+                                          delta.stride, block.rows, range.count, layer.fan_out, accumulate);
+            return;
+          }
+          kernels<T>().sparse_backward_weights(dw, input.stored_by_column.from_row(range.first), delta.data,
+                                               delta.stride, range.count, layer.fan_out, accumulate);
+          if (dbias == nullptr) return;
+          kernels<T>().backward_weights(dw, dbias, nullptr, 0, delta.data, delta.stride, block.rows, 0,
+                                        layer.fan_out, accumulate);
+        });
   }
 }
 
