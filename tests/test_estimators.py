@@ -230,6 +230,10 @@ def test_weights_are_the_nets_own_also_after_a_user_put_in_others():
     ("settings", "message"),
     [
         ({"hidden_layer_sizes": (3, 0)}, "hidden_layer_sizes must be > 0"),
+        (
+            {"loss": "x"},
+            "loss must be one of 'squared_error', 'poisson', 'absolute_error', 'huber', 'quantile', 'log_cosh'; got",
+        ),
         ({"activation": "softmax"}, "activation"),
         ({"solver": "newton"}, "solver"),
         ({"dropout": 1.0}, "dropout"),
