@@ -199,10 +199,11 @@ def test_an_archive_of_other_things_than_arrays():
         parse_table(file.getvalue(), "table.npz")
 
 
-@pytest.mark.parametrize("name", ["tol", "max_iter", "max_fun", "alpha"])
+@pytest.mark.parametrize("name", ["tol", "max_iter", "max_fun", "alpha", "hidden_layer_sizes"])
 def test_integers_beyond_64_bits(name):
     pytest.importorskip("sklearn")
     from chainrule import MLPRegressor
 
+    value = (3, 10**400) if name == "hidden_layer_sizes" else 10**400
     with pytest.raises(ValueError, match=rf"{name} must be below 2\*\*63, got an integer of 1329 bits"):
-        MLPRegressor(**{name: 10**400}).fit([[1.0], [2.0]], [1.0, 2.0])
+        MLPRegressor(**{name: value}).fit([[1.0], [2.0]], [1.0, 2.0])

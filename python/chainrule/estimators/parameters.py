@@ -79,6 +79,8 @@ def hidden_sizes(hidden_layer_sizes: Any) -> list[int]:
     sizes = list(hidden_layer_sizes) if hasattr(hidden_layer_sizes, "__iter__") else [hidden_layer_sizes]
     if not all(isinstance(size, Integral) for size in sizes):
         raise ValueError(f"hidden_layer_sizes must be integers, got {sizes}.")
+    for size in sizes:
+        check_whole_numbers({"hidden_layer_sizes": size})
     if any(size <= 0 for size in sizes):
         raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
     return sizes
