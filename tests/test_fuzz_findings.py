@@ -182,7 +182,7 @@ def test_an_array_of_no_bytes_may_claim_any_shape(array):
         parse_table(content, "table.npy")
 
 
-@pytest.mark.parametrize("sizes", [["a"], [2.5], [None], [[3]]])
+@pytest.mark.parametrize("sizes", [["a"], [2.5], [None], [[3]], [True]])
 def test_layers_that_are_no_numbers(sizes):
     pytest.importorskip("sklearn")
     from chainrule import MLPRegressor

@@ -77,7 +77,7 @@ def hidden_sizes(hidden_layer_sizes: Any) -> list[int]:
         A layer has no units, or its size is no integer.
     """
     sizes = list(hidden_layer_sizes) if hasattr(hidden_layer_sizes, "__iter__") else [hidden_layer_sizes]
-    if not all(isinstance(size, Integral) for size in sizes):
+    if not all(isinstance(size, Integral) and not isinstance(size, bool) for size in sizes):
         raise ValueError(f"hidden_layer_sizes must be integers, got {sizes}.")
     for size in sizes:
         check_whole_numbers({"hidden_layer_sizes": size})
