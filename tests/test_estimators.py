@@ -1,5 +1,7 @@
 """The estimators beside scikit-learn's: where the order of rows cannot differ, neither do the numbers."""
 
+import contextlib
+import signal
 import subprocess
 import sys
 import warnings
@@ -321,25 +323,31 @@ def test_threads_change_no_bit():
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_sparse_labels_come_back_sparse():
+def test_sparse_labels_come_back_sparse(tmp_path):
     sparse = pytest.importorskip("scipy.sparse")
     Y = sparse.csr_matrix(np.eye(3, dtype=int)[y_iris])
     ours, theirs = ours_and_theirs("MLPClassifier", {"max_iter": 3})
     predicted = ours.fit(X_iris, Y).predict(X_iris), theirs.fit(X_iris, Y).predict(X_iris)
     assert [sparse.issparse(labels) for labels in predicted] == [True, True]
-    assert ours.score(X_iris, Y) >= 0
+    np.testing.assert_array_equal(predicted[0].toarray(), predicted[1].toarray())
+    ours.save(tmp_path / "labels")
+    again = MLPClassifier.load(tmp_path / "labels").predict(X_iris)
+    assert (again != predicted[0]).nnz == 0
     dense = ours.fit(X_iris, Y.toarray()).predict(X_iris)
     assert isinstance(dense, np.ndarray)
 
 
-def test_validation_of_parameters_can_be_skipped():
+def test_validation_of_parameters_can_be_skipped(tmp_path):
     from sklearn import config_context
 
     model = ours_and_theirs("MLPRegressor", {"max_iter": 3, "momentum": 7.0})[0]
     with pytest.raises(ValueError, match="The 'momentum' parameter"):
         model.fit(X_reg, Y_reg)
-    with config_context(skip_parameter_validation=True), pytest.warns(ConvergenceWarning):
-        model.fit(X_reg, Y_reg)
+    with config_context(skip_parameter_validation=True):
+        with pytest.warns(ConvergenceWarning):
+            model.fit(X_reg, Y_reg)
+        model.save(tmp_path / "model")
+        assert MLPRegressor.load(tmp_path / "model").momentum == 7.0
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -368,3 +376,37 @@ def test_the_warning_of_lbfgs_is_scikit_learns():
             model.fit(X_reg, Y_reg)
         texts.append(str(caught[0].message))
     assert texts[0] == texts[1]
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer that interrupts")
+@pytest.mark.parametrize(("hidden", "copies"), [((4,), 16_000), ((40, 8), 800)])
+def test_the_penalty_of_an_epoch_that_was_interrupted(hidden, copies):
+    """Its loss had the penalty of the remaining rows' minibatches only, as if the others had none."""
+    X = np.tile(X_iris[:, :3], (copies, 1))
+    model = MLPRegressor(
+        hidden_layer_sizes=hidden, alpha=500.0, batch_size=8, learning_rate_init=1e-12, shuffle=False, random_state=0
+    )
+    whole = model.partial_fit(X, X[:, 0]).loss_
+    interrupted = False
+    for wait in (0.005, 0.01, 0.02, 0.04, 0.06):
+        before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, wait)
+            with contextlib.suppress(KeyboardInterrupt), warnings.catch_warnings(action="ignore"):
+                model.partial_fit(X, X[:, 0])
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        interrupted = interrupted or model.net_._core.epoch_in_progress is not None
+        model.partial_fit(X, X[:, 0])
+        assert model.loss_ == pytest.approx(whole, rel=1e-3)
+    assert interrupted
+
+
+def test_weights_without_a_penalty_do_not_look_at_parameters():
+    model = MLPRegressor(hidden_layer_sizes=(3,), alpha=0.0, max_iter=1, random_state=0)
+    with pytest.warns(ConvergenceWarning):
+        model.fit(np.zeros((8, 1)), np.ones(8), sample_weight=np.ones(8))
+    model.coefs_[0][:] = 1e200
+    model.partial_fit(np.zeros((8, 1)), np.ones(8), sample_weight=np.ones(8))
+    assert np.isfinite(model.loss_)

@@ -207,3 +207,12 @@ def test_integers_beyond_64_bits(name):
     value = (3, 10**400) if name == "hidden_layer_sizes" else 10**400
     with pytest.raises(ValueError, match=rf"{name} must be below 2\*\*63, got an integer of 1329 bits"):
         MLPRegressor(**{name: value}).fit([[1.0], [2.0]], [1.0, 2.0])
+
+
+@pytest.mark.parametrize("names", [[["relu"]], [3], [None]])
+def test_activations_that_are_no_names(names):
+    pytest.importorskip("sklearn")
+    from chainrule import MLPRegressor
+
+    with pytest.raises(ValueError, match="activation must be a name, or a list of names, got "):
+        MLPRegressor(hidden_layer_sizes=(2,), activation=names).fit([[1.0], [2.0]], [1.0, 2.0])

@@ -220,7 +220,7 @@ class TestEncoder:
     def test_a_constant_column_says_nothing_despite_rounding_and_later(self):
         column = Standardised.fit(table(a=["0.1"] * 7), "a")
         assert column.std == CONSTANT
-        assert column.encode(table(a=["0.1", "7", "-1e30"])).ravel() == pytest.approx(0, abs=1e-270)
+        assert column.encode(table(a=["0.1", "7", "-1e300"])).ravel().tolist() == [0, 0, 0]
 
     def test_a_target_that_is_constant_where_it_is_learned_from(self):
         people = table(a=["1", "2", "3"], y=["4", "4", "5"])

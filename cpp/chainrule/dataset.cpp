@@ -60,10 +60,6 @@ Block<T> BlockReader<T>::read(const Dataset& data, const Batch& chunk) {
   const RowRange range = rows_of(chunk);
   Block<T> block;
   read_inputs(block, data.x, range);
-  if (block.x == nullptr) {
-    stored_by_column_.transpose(block.stored, block.rows, data.x.columns);
-    block.stored_by_column = stored_by_column_.rows();
-  }
   if (data.y_is_labels) {
     block.targets.labels = packed(labels_, data.y, range);
   } else {
@@ -71,6 +67,13 @@ Block<T> BlockReader<T>::read(const Dataset& data, const Batch& chunk) {
   }
   if (data.weights) block.targets.weights = packed_weights(weights_, *data.weights, range);
   return block;
+}
+
+template <class T>
+void BlockReader<T>::add_columns(Block<T>& block, std::size_t columns) {
+  if (block.stored.starts == nullptr) return;
+  stored_by_column_.transpose(block.stored, block.rows, columns);
+  block.stored_by_column = stored_by_column_.rows();
 }
 
 template <class T>

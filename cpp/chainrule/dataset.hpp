@@ -53,6 +53,8 @@ class BlockReader {
   Block<T> read(const Dataset& data, const Batch& chunk);
   // Inputs alone: a block without targets.
   Block<T> read(const Rows& x, const Batch& chunk);
+  // What is stored of sparse inputs by columns, too, as gradients need it.
+  void add_columns(Block<T>& block, std::size_t columns);
   // The sum of the weights of a batch of any size, or its number of rows where there are none.
   double weight_sum(const Dataset& data, const Batch& batch);
 

@@ -99,8 +99,8 @@ struct CompressedRows {
   std::size_t stored(std::size_t rows) const { return starts[rows] - starts[0]; }
 };
 
-// A block of rows, as the kernels read it: x, or what is stored of sparse inputs, by rows and, where the
-// block has targets, by columns.
+// A block of rows, as the kernels read it: x, or what is stored of sparse inputs, by rows and, for gradients,
+// by columns.
 template <class T>
 struct Block {
   std::size_t rows = 0;
@@ -282,8 +282,9 @@ struct Kernels {
   // the first `weights` are no biases. Gradients are finite.
   void (*regularize)(T* g, const T* w, const Regularization& settings, std::size_t weights, std::size_t size);
 
-  // sum_i x_i^2, in double.
-  double (*sum_of_squares)(const T* x, std::size_t size);
+  // What a penalty per weight, l2/2 sum w^2, adds to a minibatch's loss, in double; 0 if it is not per
+  // weight.
+  double (*penalty)(const T* w, const Regularization& settings, std::size_t weights, std::size_t size);
 
   // Scales every column of w (fan_in, fan_out) that is longer than `most` down to it.
   void (*limit_columns)(T* w, double most, std::size_t fan_in, std::size_t fan_out);
@@ -299,9 +300,9 @@ struct Kernels {
                           std::uint64_t step);
   // Trains on the minibatches of a block, in order; `step` is the one before, and then the last. Returns
   // false where a number was not finite: then neither are the parameters or the optimizer's state, and `loss`
-  // is not written.
+  // is not written. The minibatches' penalties are added to `penalty`.
   bool (*tiny_train)(const TinyNet<T>& net, const Block<T>& block, std::size_t batch_size,
-                     const Regularization& settings, Update<T>& step, double& loss);
+                     const Regularization& settings, Update<T>& step, double& loss, double& penalty);
 
   // y = exp(x) and y = log(x), number by number: here so that the tests can measure their accuracy.
   void (*exp)(T* y, const T* x, std::size_t size);

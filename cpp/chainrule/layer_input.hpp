@@ -14,7 +14,8 @@ struct LayerInput {
   CompressedRows<T> stored_by_column{};
 
   bool is_sparse() const { return stored.starts != nullptr; }
-  // Floating-point operations of a product with the layer's weights.
+  // Floating-point operations of a product with the layer's weights; of sparse inputs, roughly those of the
+  // gradient.
   double operations(const Layer& layer, std::size_t rows) const {
     if (!is_sparse()) return Net<T>::operations(layer, rows);
     return 2 * static_cast<double>((stored.stored(rows) + layer.fan_in) * layer.fan_out);

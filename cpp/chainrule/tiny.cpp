@@ -95,7 +95,8 @@ double Tiny<T>::gradient(const Block<T>& block, double scale, bool accumulate, s
 
 template <class T>
 bool Tiny<T>::train(const Block<T>& block, std::size_t batch_size, OptimizerState<T>& state,
-                    const Optimizer& optimizer, const Regularization& settings, double& loss) {
+                    const Optimizer& optimizer, const Regularization& settings, double& loss,
+                    double& penalty) {
   // The limit of weights is by layers, of which the kernel does not know the frozen ones.
   for (std::size_t l = 0; settings.max_norm != 0 && l < net_.layers().size(); ++l) {
     if (net_.frozen(l)) return false;
@@ -105,7 +106,7 @@ bool Tiny<T>::train(const Block<T>& block, std::size_t batch_size, OptimizerStat
   view_.part_count = state.parts().size();
   copy(parameters_before_, net_.parameters());
   copy(state_before_, state.arena());
-  if (kernels<T>().tiny_train(view_, block, batch_size, settings, step, loss)) {
+  if (kernels<T>().tiny_train(view_, block, batch_size, settings, step, loss, penalty)) {
     state.advance_to(step);
     return true;
   }

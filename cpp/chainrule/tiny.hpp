@@ -24,10 +24,11 @@ class Tiny {
   // the losses.
   double gradient(const Block<T>& block, double scale, bool accumulate, std::uint64_t step);
 
-  // Trains on the minibatches of a block, in order. Returns false, having changed nothing, where a number was
-  // not finite.
+  // Trains on the minibatches of a block, in order, whose penalties are added up. Returns false, having
+  // changed neither net nor state, where a number was not finite. Blocks are dense: sparse ones have more
+  // features than it suits (is_mostly_zero).
   bool train(const Block<T>& block, std::size_t batch_size, OptimizerState<T>& state,
-             const Optimizer& optimizer, const Regularization& settings, double& loss);
+             const Optimizer& optimizer, const Regularization& settings, double& loss, double& penalty);
 
  private:
   Net<T>& net_;

@@ -39,6 +39,7 @@ LossSum Stepper<T>::gradient(const Dataset& data, const Batch& batch, std::uint6
     Block<T> block = reader_.read(data, chunk);
     block.first_row = chunk.first - batch.first;
     block = with_input_noise(net_, block, block.rows, step, noise_);
+    reader_.add_columns(block, net_.features());
     sum.loss += gradient(block, scale, chunk.first != batch.first, step);
   });
   return sum;
@@ -118,7 +119,7 @@ LossSum Stepper<T>::step(const Dataset& data, const Batch& batch, OptimizerState
 template <class T>
 std::optional<LossSum> Stepper<T>::steps(const Dataset& data, const Batch& batches, std::size_t batch_size,
                                          OptimizerState<T>& state, const Optimizer& optimizer,
-                                         const Regularization& settings) {
+                                         const Regularization& settings, double& penalty) {
   if (!tiny_ || batches.count > kChunkRows) return std::nullopt;
   interrupt_.check(3 * net_.forward_operations(batches.count));
   state.begin(optimizer);
@@ -127,7 +128,7 @@ std::optional<LossSum> Stepper<T>::steps(const Dataset& data, const Batch& batch
       with_input_noise(net_, reader_.read(data, batches), batch_size, state.steps(), noise_);
   {
     const FlushDenormals flush;
-    if (!tiny_->train(block, batch_size, state, optimizer, settings, sum.loss)) return std::nullopt;
+    if (!tiny_->train(block, batch_size, state, optimizer, settings, sum.loss, penalty)) return std::nullopt;
   }
   return sum;
 }
@@ -144,8 +145,7 @@ Trainer<T>::Trainer(Net<T>& net, OptimizerState<T>& state, const Dataset& traini
       stepper_(net, std::max(options.batch_size, validation ? validation->x.rows : 0), options.threads,
                Interrupt(interrupted)) {
   options_.batch_size = std::min(options.batch_size, training.x.rows);
-  const Regularization& settings = options_.regularization;
-  mean_of_batches_ = settings.per_weight && (settings.l2 != 0 || training.weights);
+  weighed_ = options_.regularization.per_weight && training.weights;
   // One batch of all the rows needs no order, and is read in place.
   options_.shuffle = options.shuffle && options_.batch_size < training.x.rows;
   stepper_.put_rows_in_lanes(options_.batch_size);
@@ -181,54 +181,50 @@ template <class T>
 void Trainer<T>::run_epoch(Progress& progress) {
   const std::size_t rows = training_.x.rows;
   progress.resume(rows, options_.batch_size, options_.shuffle);
-  penalty_ = 0;
+  penalties_ = 0, penalized_rows_ = 0;
   if (options_.shuffle) permutation_.reset(options_.seed, progress.epochs, rows);
-  // Small minibatches are read, and where they can be trained on, several at once.
-  const std::size_t group =
-      mean_of_batches_ ? options_.batch_size
-                       : std::max(kChunkRows / options_.batch_size, std::size_t{1}) * options_.batch_size;
+  // Small minibatches are read, and where they can be trained on, several at once; they have one sum of
+  // losses.
+  const std::size_t several = std::max(kChunkRows / options_.batch_size, std::size_t{1});
+  const std::size_t group = (weighed_ ? 1 : several) * options_.batch_size;
   while (progress.rows_done < rows) {
     check_time();
     // From within a group, to its end: the groups are part of the losses' last bits.
     const std::size_t first = progress.rows_done, end = std::min(first / group * group + group, rows);
     const Batch batches{first, end - first, options_.shuffle ? &permutation_ : nullptr};
-    const double penalty = mean_of_batches_ ? half_squares() * options_.regularization.l2 : 0;
+    double penalty = 0;
     const auto steps = stepper_.steps(training_, batches, options_.batch_size, state_, options_.optimizer,
-                                      options_.regularization);
+                                      options_.regularization, penalty);
     if (steps) {
       progress.add(batches.count, counted(*steps, batches.count, penalty));
     } else {
-      run_batches(batches, penalty, progress);
+      run_batches(batches, progress);
     }
   }
-}
-
-// Half the sum of the squares of what is penalised.
-template <class T>
-double Trainer<T>::half_squares() const {
-  const std::size_t count =
-      options_.regularization.penalize_biases ? net_.parameters().size() : net_.weight_count();
-  return kernels<T>().sum_of_squares(net_.parameters().data(), count) / 2;
+  penalty_ = penalized_rows_ == 0 ? 0 : penalties_ / static_cast<double>(penalized_rows_);
 }
 
 // What minibatches add to the epoch's loss, and to its penalty.
 template <class T>
 LossSum Trainer<T>::counted(const LossSum& sum, std::size_t rows, double penalty) {
-  if (!mean_of_batches_ || sum.weight == 0) return sum;
-  const double rows_per_weight = static_cast<double>(rows) / sum.weight;
-  penalty_ += penalty * rows_per_weight / static_cast<double>(training_.x.rows);
-  return {sum.loss * rows_per_weight, static_cast<double>(rows)};
+  const auto count = static_cast<double>(rows);
+  const double rows_per_weight = weighed_ && sum.weight != 0 ? count / sum.weight : 1;
+  penalties_ += penalty * rows_per_weight;
+  penalized_rows_ += rows;
+  return weighed_ && sum.weight != 0 ? LossSum{sum.loss * rows_per_weight, count} : sum;
 }
 
 template <class T>
-void Trainer<T>::run_batches(const Batch& batches, double penalty, Progress& progress) {
+void Trainer<T>::run_batches(const Batch& batches, Progress& progress) {
+  const Regularization& settings = options_.regularization;
   for (std::size_t offset = 0; offset < batches.count; offset += options_.batch_size) {
     const Batch batch{batches.first + offset, std::min(options_.batch_size, batches.count - offset),
                       batches.order};
     check_time();
+    const double penalty = kernels<T>().penalty(net_.parameters().data(), settings, net_.weight_count(),
+                                                net_.parameters().size());
     try {
-      const LossSum sum =
-          stepper_.step(training_, batch, state_, options_.optimizer, options_.regularization);
+      const LossSum sum = stepper_.step(training_, batch, state_, options_.optimizer, settings);
       progress.add(batch.count, counted(sum, batch.count, penalty));
     } catch (const Divergence& divergence) {
       throw Divergence("training diverged in epoch " + std::to_string(losses_.size() + 1) + ", batch " +

@@ -34,10 +34,11 @@ class Stepper {
                const Regularization& settings);
 
   // Takes the steps of all minibatches of up to a chunk of rows at once. Returns nothing, having done
-  // nothing, where that cannot be done or diverges: then `step` tells. Throws Interrupted.
+  // nothing, where that cannot be done or diverges: then `step` tells. The minibatches' penalties per weight
+  // are added to `penalty`. Throws Interrupted.
   std::optional<LossSum> steps(const Dataset& data, const Batch& batches, std::size_t batch_size,
                                OptimizerState<T>& state, const Optimizer& optimizer,
-                               const Regularization& settings);
+                               const Regularization& settings, double& penalty);
 
   // The sum of the losses on other data; changes nothing. Throws Interrupted.
   LossSum evaluate(const Dataset& data) {
@@ -111,15 +112,15 @@ class Trainer {
   void restore_best();
 
   const std::vector<double>& losses() const { return losses_; }
-  // The last epoch's penalty l2 sum w^2 / 2, as its losses are taken, if it is per weight.
+  // The last epoch's penalty l2 sum w^2 / 2, as its losses are taken, if it is per weight: the mean over the
+  // rows that this call of `run` went through.
   double last_penalty() const { return penalty_; }
   const std::vector<double>& validation_losses() const { return validation_losses_; }
 
  private:
   void run_epoch(Progress& progress);
-  void run_batches(const Batch& batches, double penalty, Progress& progress);
+  void run_batches(const Batch& batches, Progress& progress);
   LossSum counted(const LossSum& sum, std::size_t rows, double penalty);
-  double half_squares() const;
   void check_time() const;
 
   Net<T>& net_;
@@ -133,8 +134,10 @@ class Trainer {
   std::vector<double> losses_;
   std::vector<double> validation_losses_;
   Buffer<T> best_parameters_;
-  bool mean_of_batches_;  // the loss and the penalty of an epoch, one minibatch after the other
+  bool weighed_;  // each minibatch's loss and penalty, by a weight of its own
   double penalty_ = 0;
+  double penalties_ = 0;
+  std::size_t penalized_rows_ = 0;
   double best_loss_ = std::numeric_limits<double>::infinity();
   std::size_t epochs_without_improvement_ = 0;
 };

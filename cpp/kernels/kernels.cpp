@@ -39,7 +39,7 @@ constexpr Kernels<T> table() {
       .magnitude = magnitude<T>,
       .loss = loss<T>,
       .regularize = regularize<T>,
-      .sum_of_squares = sum_of_squares<T>,
+      .penalty = penalty<T>,
       .limit_columns = limit_columns<T>,
       .update = update<T>,
       .all_finite = all_finite<T>,

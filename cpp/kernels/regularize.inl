@@ -31,6 +31,12 @@ double sum_of_squares(const T* x, std::size_t size) {
 }
 
 template <class T>
+double penalty(const T* w, const Regularization& settings, std::size_t weights, std::size_t size) {
+  if (!settings.per_weight || settings.l2 == 0) return 0;
+  return settings.l2 / 2 * sum_of_squares(w, settings.penalize_biases ? size : weights);
+}
+
+template <class T>
 void regularize(T* g, const T* w, const Regularization& settings, std::size_t weights, std::size_t size) {
   add_penalties(g, w, settings, settings.penalize_biases ? size : weights);
   if (settings.clip_value != 0) {

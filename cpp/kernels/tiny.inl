@@ -345,7 +345,7 @@ bool tiny_update(const TinyNet<T>& net, const Regularization& settings, const Up
 
 template <class T>
 bool tiny_train(const TinyNet<T>& net, const Block<T>& block, std::size_t batch_size,
-                const Regularization& settings, Update<T>& step, double& loss) {
+                const Regularization& settings, Update<T>& step, double& loss, double& penalties) {
   if (online_suits(net, batch_size, step.optimizer, settings)) {
     loss = static_cast<double>(online_train(net, block, step.optimizer.lr)[0]);
     step.t += block.rows;
@@ -354,6 +354,7 @@ bool tiny_train(const TinyNet<T>& net, const Block<T>& block, std::size_t batch_
   LaneSums<T> losses;
   for (std::size_t first = 0; first < block.rows; first += batch_size) {
     const std::size_t left = block.rows - first;
+    penalties += penalty(net.parameters, settings, net.weight_count, net.size);
     TinyPass<T> pass(net, block, first, left < batch_size ? left : batch_size, step.t);
     pass.forward();
     const double weight_sum = pass.weight_sum();

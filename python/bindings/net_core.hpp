@@ -135,8 +135,9 @@ class NetCore {
     const double scale = gradient_scale(net_.reduction(), sum.weight);
     Interrupt never;
     for_each_chunk(all, [&](const Batch& chunk) {
-      sum.loss += chainrule::backward(space_, net_, noisy(reader_.read(data, chunk), chunk), scale,
-                                      chunk.first > 0, chunk.first, never);
+      Block<T> block = noisy(reader_.read(data, chunk), chunk);
+      reader_.add_columns(block, net_.features());
+      sum.loss += chainrule::backward(space_, net_, block, scale, chunk.first > 0, chunk.first, never);
     });
     return sum.reduced(net_.reduction());
   }

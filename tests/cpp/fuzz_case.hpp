@@ -63,7 +63,7 @@ class Case {
   void update();
   void regularize();
   void limit_columns();
-  void sum_of_squares();
+  void penalty();
 
  private:
   using Run = std::function<std::vector<T>(const Kernels<T>&)>;

@@ -20,7 +20,7 @@ void run(Case<T> one, std::uint64_t which) {
                            &Of::activations,   &Of::softmax,        &Of::loss,
                            &Of::update,        &Of::descend,        &Of::regularize,
                            &Of::limit_columns, &Of::magnitude,      &Of::all_finite,
-                           &Of::noise,         &Of::sum_of_squares, &Of::sparse};
+                           &Of::noise,         &Of::penalty,        &Of::sparse};
   (one.*tries[which % std::size(tries)])();
 }
 

@@ -86,14 +86,18 @@ void Case<T>::limit_columns() {
 }
 
 template <class T>
-void Case<T>::sum_of_squares() {
-  const std::size_t count = size(300);
-  describe("sum_of_squares", {count});
-  Matrix<T> x = internal(1, count);
+void Case<T>::penalty() {
+  const std::size_t count = size(300), weights = random_.below(count + 1);
+  Regularization settings;
+  settings.l2 = coin() ? 0 : number(0, 10);
+  settings.per_weight = coin(), settings.penalize_biases = coin();
+  describe("penalty", {count, weights});
+  Matrix<T> w = internal(1, count);
   double sum = 0;
-  for (std::size_t i = 0; i < count; ++i) sum += x(0, i) * x(0, i);
-  compare({{sum, sum}}, [&](const Kernels<T>& kernels) {
-    return std::vector<T>{static_cast<T>(kernels.sum_of_squares(*x, count))};
+  for (std::size_t i = 0; i < (settings.penalize_biases ? count : weights); ++i) sum += w(0, i) * w(0, i);
+  const double expected = settings.per_weight ? settings.l2 / 2 * sum : 0;
+  compare({{expected, expected}}, [&](const Kernels<T>& kernels) {
+    return std::vector<T>{static_cast<T>(kernels.penalty(*w, settings, weights, count))};
   });
 }
 
@@ -101,7 +105,7 @@ void Case<T>::sum_of_squares() {
   template void Case<T>::update();        \
   template void Case<T>::regularize();    \
   template void Case<T>::limit_columns(); \
-  template void Case<T>::sum_of_squares();
+  template void Case<T>::penalty();
 CHAINRULE_INSTANTIATE(float)
 CHAINRULE_INSTANTIATE(double)
 #undef CHAINRULE_INSTANTIATE

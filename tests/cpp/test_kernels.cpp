@@ -364,7 +364,9 @@ void check_updates(const Kernels<T>& kernels, std::size_t size) {
   kernels.regularize(*penalised, *w, {0, 0.5}, size, size);
   double squares = 0;
   for (std::size_t i = 0; i < size; ++i) squares += w(0, i) * w(0, i);
-  CHECK(test::close(kernels.sum_of_squares(*w, size), squares, 1e-14, squares));
+  Regularization per_weight{0, 3};
+  per_weight.per_weight = true;
+  CHECK(test::close(kernels.penalty(*w, per_weight, size, size), 1.5 * squares, 1e-14, squares));
   for (std::size_t i = 0; i < size; ++i) {
     CHECK(test::close(plain(0, i), w(0, i) - 0.1 * g(0, i), kTolerance<T>, 1));
     const double speed = 0.9 * v(0, i) + g(0, i);

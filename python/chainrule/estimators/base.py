@@ -93,6 +93,8 @@ class BaseMultilayerPerceptron(CallbackSupport, BaseEstimator, ABC):  # type: ig
         return estimator
 
     def _validate_params(self) -> None:
+        if get_config()["skip_parameter_validation"]:
+            return
         super()._validate_params()
         check_whole_numbers(self.get_params(deep=False))
 
@@ -100,8 +102,7 @@ class BaseMultilayerPerceptron(CallbackSupport, BaseEstimator, ABC):  # type: ig
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, X_val: Any = None, y_val: Any = None, incremental: bool = False
     ) -> None:
-        if not get_config()["skip_parameter_validation"]:
-            self._validate_params()
+        self._validate_params()
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val must be given together")
         if X_val is not None and self.solver == "lbfgs":

@@ -92,11 +92,13 @@ def hidden_activations(activation: Any, layers: int) -> list[str]:
     Raises
     ------
     ValueError
-        There are more or fewer names than hidden layers.
+        There are more or fewer names than hidden layers, or one is no name.
     """
     names = [activation] * layers if isinstance(activation, str) else list(activation)
     if len(names) != layers:
         raise ValueError(f"activation lists {len(names)} names, but hidden_layer_sizes gives {layers} hidden layers")
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError(f"activation must be a name, or a list of names, got {activation!r:.80}")
     return [ALIASES.get(name, name) for name in names]
 
 

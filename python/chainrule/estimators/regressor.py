@@ -177,7 +177,7 @@ out_activation_, t_, n_features_in_, feature_names_in_
         self, y: Array, sample_weight: Array | None, dtype: Any, incremental: bool
     ) -> tuple[Array, Array | None]:
         if isinstance(self.loss, str):
-            choose("loss", self.loss.partition("(")[0], LOSSES)
+            choose("loss", self.loss.partition("(")[0].strip(), LOSSES)
         loss = read_loss(self.loss)
         choose("loss", loss.name, LOSSES)
         y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y

@@ -69,6 +69,7 @@ def save_estimator(estimator: Any, path: str | os.PathLike[str]) -> None:
         "fitted": {name: to_plain(name, value) for name, value in fitted.items()},
         "step_size": None if pace is None else vars(pace),
         "labels": _labels(estimator),
+        "sparse_labels": is_classifier(estimator) and bool(estimator._label_binarizer.sparse_input_),
     }
     estimator.net_.save(path, {ENTRY: json.dumps(description)})
 
@@ -108,6 +109,7 @@ def _build(cls: type[Any], description: dict[str, Any], net: Net) -> Any:
         estimator._optimizer.learning_rate = float(given["learning_rate"])
     if is_classifier(estimator):
         _learn_labels(estimator, choose("labels", description["labels"], tuple(KINDS)), net)
+        estimator._label_binarizer.sparse_input_ = bool(description.get("sparse_labels"))
     estimator._adopt(net)
     return estimator
 

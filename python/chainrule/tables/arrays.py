@@ -75,7 +75,7 @@ def parse_parquet(content: bytes, source: str) -> Table:
     for field in read.schema:
         if pyarrow.types.is_nested(field.type):
             raise ValueError(
-                f"{source}, column {field.name!r} holds lists or records, {field.type}; expected numbers or text"
+                f"{source}, column {field.name!r} holds lists or records, {field.type}; leave it out of the file"
             )
     with _naming(source, "a Parquet file"):
         columns = [(name, _from_arrow(read.column(i))) for i, name in enumerate(read.column_names)]

@@ -68,7 +68,8 @@ class Standardised:
 
     def encode(self, table: Table) -> Numbers:
         """Return the column as float64, (rows, 1)."""
-        return ((table.numbers(self.name) - self.mean) / self.std)[:, np.newaxis]
+        deviations = table.numbers(self.name) - self.mean
+        return (0 * deviations if self.std == CONSTANT else deviations / self.std)[:, np.newaxis]
 
     def decode(self, encoded: NDArray[np.floating[Any]]) -> Numbers:
         """Undo the scaling: float64 of the same shape."""
