@@ -21,8 +21,12 @@ SANITIZER_OPTIONS = {
     "PYTHONMALLOC": "malloc",
 }
 
-#: Tests of time and memory, of which sanitizers take much, of what else is preloaded, and of released objects.
+#: Tests of time and memory, of which sanitizers take much, of what else is preloaded, of released objects, and of what
+#: runs a browser or an emulated processor, into which the sanitizers would be preloaded.
 NOT_SANITIZED = [
+    "chromium",
+    "processor_without_avx",
+    "kernels_are_those_of_the_processor",
     "corrupt_files_are",
     "in_work_for_several",
     "takes_little",

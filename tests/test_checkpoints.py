@@ -7,7 +7,8 @@ import os
 import numpy as np
 import pytest
 
-from chainrule import SGD, DivergenceError, Net
+from chainrule import SGD, DivergenceError, Net, checkpoints
+from chainrule.checkpoints import restore
 from checkpoint_runs import (
     CASES,
     Break,
@@ -47,6 +48,21 @@ class TestRuns:
         assert history is net.history
         assert 0 < history.seconds <= expected[1].seconds
         assert path.read_bytes() == before
+
+    def test_interrupted_while_it_is_put_where_the_run_was_left(self, path, case, monkeypatch):
+        expected = start(case)
+        with pytest.raises(Break):
+            start(case, path, callback=raise_break_at_5)
+        net, X, Y, options = CASES[case]()
+
+        def restore_and_be_interrupted(*arguments):
+            restore(*arguments)
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(checkpoints, "restore", restore_and_be_interrupted)
+            net.fit(X, Y, checkpoint=path, **options)
+        assert not differing((net, net.fit(X, Y, checkpoint=path, **options)), expected)
 
     @pytest.mark.parametrize("every", [1, 3])
     def test_ended_after_any_epoch(self, path, case, every):

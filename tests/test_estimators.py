@@ -388,7 +388,9 @@ def test_the_penalty_of_an_epoch_that_was_interrupted(hidden, copies):
     )
     whole = model.partial_fit(X, X[:, 0]).loss_
     interrupted = False
-    for wait in (0.005, 0.01, 0.02, 0.04, 0.06):
+    for wait in (0.005, 0.01, 0.02, 0.04, 0.06, 0.1, *np.linspace(0.01, 0.4, 40)):
+        if interrupted:
+            break
         before = signal.signal(signal.SIGALRM, signal.default_int_handler)
         try:
             signal.setitimer(signal.ITIMER_REAL, wait)

@@ -250,7 +250,7 @@ def test_an_export_tells_what_it_wrote_as_json(tmp_path, capsys):
         (["model", "out"], 2, "give --to, one of onnx, c: out ends with none of .onnx, .c"),
         (["model", "out.onnx", "--name", "net"], 2, "--name is for files of C"),
         (["model", "--to", "java", "out"], 2, "invalid choice: 'java'"),
-        (["model", "out.c", "--name", "1"], 1, "name must be letters"),
+        (["model", "out.c", "--name", "1"], 2, "--name: name must be letters"),
         (["model", "model", "--to", "c"], 1, "would be overwritten"),
         (["model", "old.c"], 1, "old.c exists; give --force"),
         (["missing", "out.c"], 1, "missing: No such file"),

@@ -117,9 +117,10 @@ class Checkpoint:
         if self.exists:
             # The net of this very run, interrupted or loaded, may be anywhere within it.
             self._check(of_fit if net._run_id == past.id else here)
+        net._run_id = past.id  # from here on: Ctrl-C may leave it anywhere within
+        if self.exists:
             self._resume()
         self._identity = past.identity or here
-        net._run_id = past.id
         remove_leftovers(self._path)
 
     def until_due(self, epochs: int) -> int:
