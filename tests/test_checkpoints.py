@@ -59,9 +59,10 @@ class TestRuns:
             restore(*arguments)
             raise KeyboardInterrupt
 
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        with monkeypatch.context() as patch:
             patch.setattr(checkpoints, "restore", restore_and_be_interrupted)
-            net.fit(X, Y, checkpoint=path, **options)
+            with pytest.raises(KeyboardInterrupt):
+                net.fit(X, Y, checkpoint=path, **options)
         assert not differing((net, net.fit(X, Y, checkpoint=path, **options)), expected)
 
     @pytest.mark.parametrize("every", [1, 3])
