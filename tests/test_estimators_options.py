@@ -1,5 +1,9 @@
 """What the estimators offer beyond scikit-learn's: solvers, losses, activations, dropout, weights, callbacks."""
 
+import os
+import signal
+import threading
+
 import numpy as np
 import pytest
 
@@ -7,7 +11,7 @@ pytest.importorskip("sklearn")
 
 from sklearn.datasets import load_iris, make_regression
 
-from chainrule import SGD, Huber
+from chainrule import SGD, DivergenceError, Huber
 from chainrule.estimators import MLPClassifier, MLPRegressor
 
 X_iris, y_iris = load_iris(return_X_y=True)
@@ -81,3 +85,46 @@ def test_callback_sees_epochs_and_stops(solver):
     model.fit(X_iris, y_iris)
     assert len(seen) == model.n_iter_ == 4
     assert seen[-1] < seen[0]
+
+
+class TestEpochsPerCall:
+    """Where nobody looks on, the core runs as many epochs a call as are certain to follow."""
+
+    RULES = (
+        {},
+        {"max_iter": 200, "tol": 1e-2, "n_iter_no_change": 2},
+        {"max_iter": 100, "tol": 1.0, "n_iter_no_change": 1},
+        {"max_iter": 70, "tol": 0.0, "n_iter_no_change": np.inf},
+        {"max_iter": 300, "solver": "sgd", "learning_rate": "adaptive", "tol": 0.05, "n_iter_no_change": 3},
+        {"max_iter": 40, "solver": "sgd", "learning_rate": "invscaling", "momentum": 0.8},
+        {"max_iter": 1},
+    )
+    RECORD = ("n_iter_", "t_", "loss_", "loss_curve_", "best_loss_", "_no_improvement_count", "validation_scores_")
+
+    @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+    @pytest.mark.parametrize("settings", RULES)
+    def test_change_nothing(self, settings):
+        model = MLPClassifier((8,), random_state=0, **settings).fit(X_iris, y_iris)
+        watched = MLPClassifier((8,), random_state=0, callback=lambda state: False, **settings).fit(X_iris, y_iris)
+        assert [getattr(model, name) for name in self.RECORD] == [getattr(watched, name) for name in self.RECORD]
+        assert (model.net_.parameters == watched.net_.parameters).all()
+
+    def test_count_before_a_divergence(self):
+        model = MLPRegressor(
+            hidden_layer_sizes=(8,), solver="sgd", momentum=0.0, learning_rate_init=0.9, random_state=0, max_iter=500
+        )
+        with pytest.raises(DivergenceError):
+            model.fit(100 * X_reg, 100 * Y_reg)
+        assert model.n_iter_ == len(model.loss_curve_)
+        assert model.loss_curve_[-1:] == [model.loss_] * min(1, model.n_iter_)
+
+    @pytest.mark.skipif(os.name != "posix", reason="needs signals of POSIX")
+    def test_count_before_an_interrupt(self):
+        model = MLPRegressor(hidden_layer_sizes=(8,), random_state=0, max_iter=10**6, tol=0.0, n_iter_no_change=10**6)
+        timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
+        with pytest.warns(UserWarning, match="interrupted by user"):
+            model.fit(X_reg, Y_reg)
+        assert 0 < model.n_iter_ < 10**6
+        assert model.n_iter_ == len(model.loss_curve_) == model.net_.epochs_trained
+        assert model.t_ == model.n_iter_ * len(X_reg)

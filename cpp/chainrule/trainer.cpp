@@ -181,7 +181,7 @@ template <class T>
 void Trainer<T>::run_epoch(Progress& progress) {
   const std::size_t rows = training_.x.rows;
   progress.resume(rows, options_.batch_size, options_.shuffle);
-  penalties_ = 0, penalized_rows_ = 0;
+  penalty_sum_ = 0, penalized_rows_ = 0;
   if (options_.shuffle) permutation_.reset(options_.seed, progress.epochs, rows);
   // Small minibatches are read, and where they can be trained on, several at once; they have one sum of
   // losses.
@@ -201,7 +201,6 @@ void Trainer<T>::run_epoch(Progress& progress) {
       run_batches(batches, progress);
     }
   }
-  penalty_ = penalized_rows_ == 0 ? 0 : penalties_ / static_cast<double>(penalized_rows_);
 }
 
 // What minibatches add to the epoch's loss, and to its penalty.
@@ -209,7 +208,7 @@ template <class T>
 LossSum Trainer<T>::counted(const LossSum& sum, std::size_t rows, double penalty) {
   const auto count = static_cast<double>(rows);
   const double rows_per_weight = weighed_ && sum.weight != 0 ? count / sum.weight : 1;
-  penalties_ += penalty * rows_per_weight;
+  penalty_sum_ += penalty * rows_per_weight;
   penalized_rows_ += rows;
   return weighed_ && sum.weight != 0 ? LossSum{sum.loss * rows_per_weight, count} : sum;
 }
@@ -236,6 +235,7 @@ void Trainer<T>::run_batches(const Batch& batches, Progress& progress) {
 template <class T>
 Stop Trainer<T>::run(const double* rates, std::size_t epochs, Progress& progress) {
   make_room(losses_, epochs);
+  make_room(penalties_, epochs);
   if (validation_) make_room(validation_losses_, epochs);
   try {
     for (std::size_t e = 0; e < epochs; ++e) {
@@ -246,6 +246,7 @@ Stop Trainer<T>::run(const double* rates, std::size_t epochs, Progress& progress
       if (validation_)
         validation_losses_.push_back(stepper_.evaluate(*validation_).reduced(net_.reduction()));
       losses_.push_back(loss);
+      penalties_.push_back(penalized_rows_ == 0 ? 0 : penalty_sum_ / static_cast<double>(penalized_rows_));
       progress.end_epoch();
       if (options_.judged_outside) continue;
       const Stop stop = judge(validation_ ? validation_losses_.back() : loss);

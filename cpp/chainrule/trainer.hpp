@@ -112,9 +112,9 @@ class Trainer {
   void restore_best();
 
   const std::vector<double>& losses() const { return losses_; }
-  // The last epoch's penalty l2 sum w^2 / 2, as its losses are taken, if it is per weight: the mean over the
-  // rows that this call of `run` went through.
-  double last_penalty() const { return penalty_; }
+  // The epochs' penalties l2 sum w^2 / 2, as their losses are taken, if they are per weight: means over the
+  // rows that one call of `run` went through.
+  const std::vector<double>& penalties() const { return penalties_; }
   const std::vector<double>& validation_losses() const { return validation_losses_; }
 
  private:
@@ -132,11 +132,11 @@ class Trainer {
   Permutation permutation_;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   std::vector<double> losses_;
+  std::vector<double> penalties_;
   std::vector<double> validation_losses_;
   Buffer<T> best_parameters_;
-  bool weighed_;  // each minibatch's loss and penalty, by a weight of its own
-  double penalty_ = 0;
-  double penalties_ = 0;
+  bool weighed_;            // each minibatch's loss and penalty, by a weight of its own
+  double penalty_sum_ = 0;  // of the epoch's rows so far
   std::size_t penalized_rows_ = 0;
   double best_loss_ = std::numeric_limits<double>::infinity();
   std::size_t epochs_without_improvement_ = 0;

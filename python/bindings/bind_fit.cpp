@@ -67,9 +67,12 @@ class Fit {
 
   std::size_t epochs() const { return trainer_->losses().size(); }
   double last_loss() const { return trainer_->losses().at(epochs() - 1); }
-  double last_penalty() const { return trainer_->last_penalty(); }
   double last_validation_loss() const { return trainer_->validation_losses().at(epochs() - 1); }
   py::array_t<double> losses() const { return copy(trainer_->losses()); }
+  py::array_t<double> last_losses(std::size_t count) const { return copy_last(trainer_->losses(), count); }
+  py::array_t<double> last_penalties(std::size_t count) const {
+    return copy_last(trainer_->penalties(), count);
+  }
   py::array_t<double> validation_losses() const { return copy(trainer_->validation_losses()); }
 
  private:
@@ -89,7 +92,12 @@ class Fit {
   }
 
   static py::array_t<double> copy(const std::vector<double>& values) {
-    return py::array_t<double>(static_cast<py::ssize_t>(values.size()), values.data());
+    return copy_last(values, values.size());
+  }
+
+  static py::array_t<double> copy_last(const std::vector<double>& values, std::size_t count) {
+    count = std::min(count, values.size());
+    return py::array_t<double>(static_cast<py::ssize_t>(count), values.data() + (values.size() - count));
   }
 
   py::object owner_;  // keeps the core alive; where memory runs out, py::keep_alive ends the process
@@ -121,8 +129,9 @@ void register_fit(py::module_& module, const char* name) {
       .def("restore_best", &Fit<T>::restore_best)
       .def_property_readonly("epochs", &Fit<T>::epochs)
       .def_property_readonly("last_loss", &Fit<T>::last_loss)
-      .def_property_readonly("last_penalty", &Fit<T>::last_penalty)
       .def_property_readonly("last_validation_loss", &Fit<T>::last_validation_loss)
+      .def("last_losses", &Fit<T>::last_losses, py::arg("count"))
+      .def("last_penalties", &Fit<T>::last_penalties, py::arg("count"))
       .def_property_readonly("losses", &Fit<T>::losses)
       .def_property_readonly("validation_losses", &Fit<T>::validation_losses);
 }

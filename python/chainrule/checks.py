@@ -16,7 +16,8 @@ Fraction = Literal["[0, 1)", "(0, 1)", "(0, 1]", "[0, 1]"]
 
 def read_number(argument: str, given: object, *, positive: bool = False) -> float:
     """Return `given` as a finite float that is at least 0, or above 0 if it has to be positive."""
-    if not isinstance(given, numbers.Real) or isinstance(given, bool):
+    # An abstract class takes ten times as long to ask; a fit of one epoch has two dozen numbers.
+    if type(given) is not float and (not isinstance(given, numbers.Real) or isinstance(given, bool)):
         raise TypeError(f"{argument} must be a number, got {given!r}")
     value = float(given)
     if not math.isfinite(value) or value < 0 or (positive and value == 0):

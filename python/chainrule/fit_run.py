@@ -190,7 +190,7 @@ class FitRun:
             settled = cast("StopReason | None", self._engine.run(rates))
         except DivergenceError as error:
             raise self._explained(error, rates[self._engine.epochs - before]) from None
-        if settled is None and before == 0 and self._engine.epochs == 1:
+        if settled is None and self._past.epochs > 0 and before == 0 and self._engine.epochs == 1:
             return self._converged(np.append(self._past.loss[-1:], self._engine.last_loss))
         return settled
 
@@ -233,6 +233,8 @@ class FitRun:
     def _tell_schedule(self) -> None:
         """Tell the schedule of the epoch that is complete; once, also where an interrupt comes in between."""
         epochs = self._engine.epochs
+        if epochs == 0:
+            return  # a net of which nothing has moved is as it was given, for a run that begins anew
         if self._told != epochs and self._monitored.name in self._values:
             self._rates.observe(self._monitored.measure(self._values))
             self._told = epochs

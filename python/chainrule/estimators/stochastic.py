@@ -1,6 +1,7 @@
 """Stochastic solvers: epochs run by the C++ core, stopped by scikit-learn's rules.
 
-An epoch is one call of the core; what an epoch needs of Python takes some ten microseconds.
+Where nobody looks on, as many epochs are one call of the core as pass before a rule can stop the fit: with one a call,
+an epoch of 331 rows took 118 microseconds for 85.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ NOT_FINITE = (
 )
 
 Array = NDArray[Any]
+
+#: The most epochs in one call of the core, so that the record of a long fit grows while it runs.
+EPOCHS_PER_CALL = 64
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,7 @@ class StochasticFit:
         try:
             while estimator.n_iter_ < epochs:
                 self._hooks.begin_epoch()
-                self._run_epoch()
+                self._run_epochs(min(epochs - estimator.n_iter_, self._epochs_until_a_stop()))
                 if self._is_told_to_stop() or self._has_stalled():
                     break
             else:
@@ -166,20 +170,38 @@ class StochasticFit:
             judged_outside=True,
         )
 
-    def _run_epoch(self) -> None:
-        estimator, pace = self._estimator, self._estimator._optimizer
-        rate = pace.learning_rate
-        with estimator._capped_losses(self._net):
-            self._engine.run(np.array([rate]))
+    def _epochs_until_a_stop(self) -> int:
+        """Return how many epochs are certain to follow, at one learning rate and seen by nobody; at least one."""
+        estimator = self._estimator
+        looks_on = self._held_out is not None or estimator.callback is not None or self._hooks.listened_to
+        if looks_on or estimator.verbose or estimator._optimizer.mode == "invscaling":
+            return 1
+        stalls = estimator.n_iter_no_change - estimator._no_improvement_count + 1
+        return int(max(1, min(EPOCHS_PER_CALL, stalls)))
+
+    def _run_epochs(self, count: int) -> None:
+        estimator, before = self._estimator, self._engine.epochs
+        rate = estimator._optimizer.learning_rate
+        try:
+            with estimator._capped_losses(self._net):
+                self._engine.run(np.full(count, rate))
+        finally:  # those that are complete count, whatever happened to the next
+            done = self._engine.epochs - before
+            losses, penalties = self._engine.last_losses(done), self._engine.last_penalties(done)
+            for loss, penalty in zip(losses.tolist(), penalties.tolist(), strict=True):
+                self._record_epoch(self._reported(loss) + penalty)
+        self._follow(rate)
+
+    def _record_epoch(self, loss: float) -> None:
+        estimator = self._estimator
         estimator.n_iter_ += 1
         estimator.t_ += self._rows
-        estimator.loss_ = self._reported(self._engine.last_loss) + self._engine.last_penalty
-        estimator.loss_curve_.append(estimator.loss_)
+        estimator.loss_ = loss
+        estimator.loss_curve_.append(loss)
         if estimator.verbose:
-            print(f"Iteration {estimator.n_iter_}, loss = {estimator.loss_:.8f}")
+            print(f"Iteration {estimator.n_iter_}, loss = {loss:.8f}")
         self._count_stall()
-        pace.end_epoch(estimator.t_)
-        self._follow(rate)
+        estimator._optimizer.end_epoch(estimator.t_)
 
     def _count_stall(self) -> None:
         """Count the epochs in a row without an improvement by tol."""
