@@ -23,9 +23,10 @@ def fitted(rows, threads=1, frozen=(), batch_size=100, **options):
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw", NAdam(), RMSprop(momentum=0.9), Rprop()], ids=repr)
 @pytest.mark.parametrize("rows", [100, 250])
-def test_same_bits_as_with_stored_gradients(optimizer, rows):
+@pytest.mark.parametrize("penalty", [{}, {"l2": 0.01}, {"l2": 0.01, "penalize_biases": True}], ids=repr)
+def test_same_bits_as_with_stored_gradients(optimizer, rows, penalty):
     # Clipping needs all gradients first; at such a length it changes none of them.
-    options = {"optimizer": optimizer, "batch_size": rows if optimizer == Rprop() else 100}
+    options = {"optimizer": optimizer, "batch_size": rows if optimizer == Rprop() else 100, **penalty}
     streamed, history = fitted(rows, **options)
     stored, expected = fitted(rows, clip_value=1e30, **options)
     np.testing.assert_array_equal(streamed.parameters, stored.parameters)

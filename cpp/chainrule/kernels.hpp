@@ -112,6 +112,13 @@ struct Block {
   Targets<T> targets;
 };
 
+// A range of the parameters that an update moves; weights may decay where biases do not.
+struct Part {
+  std::size_t first;
+  std::size_t count;
+  bool biases;
+};
+
 // A step of an update rule: its state is one array of numbers after the other, `slot_stride` apart, and t
 // counts from 1.
 template <class T>
@@ -123,6 +130,15 @@ struct Update {
   double momentum_product = 1;  // nadam: of its momenta of the steps 1 to t
 
   T* slot(std::size_t number) const { return state + number * slot_stride; }
+
+  // The step of a part of the parameters.
+  Update of(const Part& part) const {
+    Update its = *this;
+    if (part.biases && !optimizer.decay_biases) its.optimizer.weight_decay = 0;
+    if (part.biases && !optimizer.l2_of_biases) its.optimizer.l2 = 0;
+    if (state != nullptr) its.state += part.first;
+    return its;
+  }
 };
 
 // NAdam's momentum at step t: Dozat, 2016.
@@ -136,13 +152,6 @@ static inline void advance(Update<T>& step) {
   ++step.t;
   if (step.optimizer.rule == Rule::nadam) step.momentum_product *= nadam_momentum(step.optimizer, step.t);
 }
-
-// A range of the parameters that an update moves; weights may decay where biases do not.
-struct Part {
-  std::size_t first;
-  std::size_t count;
-  bool decays;
-};
 
 // A layer's parameters, or a range of its inputs' weights, and the step that moves them. Biases may be null.
 template <class T>

@@ -64,8 +64,8 @@ bool Stepper<T>::streams_updates(const Dataset& data, const Batch& batch,
   constexpr std::size_t cached = std::size_t{1} << 20;
   // Updates are not interrupted: they must not take longer than a user who pressed Ctrl-C waits.
   constexpr double most_operations = 4e9;
-  return !tiny_ && batch.count <= kChunkRows && !is_mostly_zero(data.x) && !settings.changes_gradients() &&
-         net_.parameters().size() * sizeof(T) > cached &&
+  return !tiny_ && batch.count <= kChunkRows && !is_mostly_zero(data.x) && settings.l1 == 0 &&
+         !settings.clips() && net_.parameters().size() * sizeof(T) > cached &&
          net_.forward_operations(batch.count) < most_operations;
 }
 
@@ -88,6 +88,9 @@ LossSum Stepper<T>::step(const Dataset& data, const Batch& batch, OptimizerState
   const bool streams = streams_updates(data, batch, settings);
   const LossSum sum = streams ? deltas(data, batch, state.steps()) : gradient(data, batch, state.steps());
   if (!std::isfinite(sum.loss)) throw Divergence("the loss is not finite");
+  Regularization own = settings.of_minibatch(sum.weight);
+  Optimizer rule = optimizer;
+  own.leave_l2_to(rule);
   const FlushDenormals flush;
   const Kernels<T>& kernel = kernels<T>();
   T *w = net_.parameters().data(), *g = net_.gradients().data();
@@ -96,17 +99,17 @@ LossSum Stepper<T>::step(const Dataset& data, const Batch& batch, OptimizerState
     std::size_t widest = 0;
     for (const Layer& layer : net_.layers()) widest = std::max(widest, layer.fan_out);
     panels_.reserve(batch.count * panel_room<T>(widest));
-    state.step(net_, optimizer, [this](std::size_t l, const LayerUpdate<T>& update) {
+    state.step(net_, rule, [this](std::size_t l, const LayerUpdate<T>& update) {
       return descend(space_, net_, block_, l, update, panels_.data());
     });
   } else {
     if (streams) gradients(space_, net_, block_, false, 0, interrupt_);
-    if (settings.changes_gradients()) {
+    if (own.changes_gradients()) {
       // Clipping would make any number finite.
-      if (settings.clips() && !kernel.all_finite(g, size)) throw Divergence("the gradient is not finite");
-      kernel.regularize(g, w, settings.of_minibatch(sum.weight), net_.weight_count(), size);
+      if (own.clips() && !kernel.all_finite(g, size)) throw Divergence("the gradient is not finite");
+      kernel.regularize(g, w, own, net_.weight_count(), size);
     }
-    state.step(net_, optimizer, space_.threads());
+    state.step(net_, rule, space_.threads());
   }
   for (std::size_t l = 0; settings.max_norm != 0 && l < net_.layers().size(); ++l) {
     const Layer& layer = net_.layers()[l];
@@ -235,7 +238,8 @@ void Trainer<T>::run_batches(const Batch& batches, Progress& progress) {
 template <class T>
 Stop Trainer<T>::run(const double* rates, std::size_t epochs, Progress& progress) {
   make_room(losses_, epochs);
-  make_room(penalties_, epochs);
+  const bool penalized = options_.regularization.per_weight;
+  if (penalized) make_room(penalties_, epochs);
   if (validation_) make_room(validation_losses_, epochs);
   try {
     for (std::size_t e = 0; e < epochs; ++e) {
@@ -246,7 +250,9 @@ Stop Trainer<T>::run(const double* rates, std::size_t epochs, Progress& progress
       if (validation_)
         validation_losses_.push_back(stepper_.evaluate(*validation_).reduced(net_.reduction()));
       losses_.push_back(loss);
-      penalties_.push_back(penalized_rows_ == 0 ? 0 : penalty_sum_ / static_cast<double>(penalized_rows_));
+      // An epoch of which the last call had completed all batches has no rows here.
+      const auto rows = static_cast<double>(std::max(penalized_rows_, std::size_t{1}));
+      if (penalized) penalties_.push_back(penalty_sum_ / rows);
       progress.end_epoch();
       if (options_.judged_outside) continue;
       const Stop stop = judge(validation_ ? validation_losses_.back() : loss);

@@ -112,8 +112,8 @@ class Trainer {
   void restore_best();
 
   const std::vector<double>& losses() const { return losses_; }
-  // The epochs' penalties l2 sum w^2 / 2, as their losses are taken, if they are per weight: means over the
-  // rows that one call of `run` went through.
+  // The epochs' penalties l2 sum w^2 / 2, as their losses are taken, if they are per weight, else none: means
+  // over the rows that one call of `run` went through.
   const std::vector<double>& penalties() const { return penalties_; }
   const std::vector<double>& validation_losses() const { return validation_losses_; }
 

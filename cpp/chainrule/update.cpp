@@ -31,23 +31,24 @@ std::size_t slots_of(const Optimizer& optimizer) {
 template <class T>
 void list_parts(std::vector<Part>& parts, const Net<T>& net, const Optimizer& optimizer) {
   parts.clear();
-  const auto add = [&parts](std::size_t first, std::size_t count, bool decays) {
-    const bool joins =
-        !parts.empty() && parts.back().first + parts.back().count == first && parts.back().decays == decays;
+  const bool alike = (optimizer.weight_decay == 0 || optimizer.decay_biases) &&
+                     (optimizer.l2 == 0 || optimizer.l2_of_biases);
+  const auto add = [&](std::size_t first, std::size_t count, bool biases) {
+    const bool joins = !parts.empty() && parts.back().first + parts.back().count == first &&
+                       (alike || parts.back().biases == biases);
     if (joins) {
       parts.back().count += count;
     } else {
-      parts.push_back({first, count, decays});
+      parts.push_back({first, count, biases});
     }
   };
-  const bool decays = optimizer.weight_decay != 0;
   for (std::size_t l = 0; l < net.layers().size(); ++l) {
     const Layer& layer = net.layers()[l];
-    if (!net.frozen(l)) add(layer.weights, layer.fan_in * layer.fan_out, decays);
+    if (!net.frozen(l)) add(layer.weights, layer.fan_in * layer.fan_out, false);
   }
   for (std::size_t l = 0; net.has_bias() && l < net.layers().size(); ++l) {
     const Layer& layer = net.layers()[l];
-    if (!net.frozen(l)) add(layer.biases, layer.fan_out, decays && optimizer.decay_biases);
+    if (!net.frozen(l)) add(layer.biases, layer.fan_out, true);
   }
 }
 
@@ -83,7 +84,7 @@ Update<T> OptimizerState<T>::prepare(const Net<T>& net, const Optimizer& optimiz
 
 template <class T>
 double OptimizerState<T>::momentum_product(Optimizer optimizer) {
-  optimizer.lr = 0;  // it has no part in it
+  optimizer.lr = optimizer.l2 = 0;  // they have no part in it
   if (!(optimizer == product_of_) || product_steps_ > steps_) {
     product_of_ = optimizer;
     product_steps_ = 0;
@@ -129,12 +130,11 @@ void OptimizerState<T>::step(Net<T>& net, const Optimizer& optimizer, std::size_
   const Update<T> update = advanced(net, optimizer);
   bool moved = true;
   for (const Part& part : parts_) {
-    Update<T> of_part = update;
-    if (!part.decays) of_part.optimizer.weight_decay = 0;
+    const Update<T> of_part = update.of(part);
     moved &= all_of_arena(threads, part.count, [&](Range range) {
       Update<T> of_range = of_part;
       const std::size_t first = part.first + range.first;
-      if (of_range.state != nullptr) of_range.state += first;
+      if (of_range.state != nullptr) of_range.state += range.first;
       return kernel.update(net.parameters().data() + first, g + first, of_range, range.count);
     });
   }
@@ -145,21 +145,16 @@ template <class T>
 void OptimizerState<T>::step(Net<T>& net, const Optimizer& optimizer,
                              const std::function<bool(std::size_t, const LayerUpdate<T>&)>& descend) {
   const Update<T> update = advanced(net, optimizer);
-  const auto of_part = [&](std::size_t first, bool decays) {
-    Update<T> part = update;
-    if (!decays) part.optimizer.weight_decay = 0;
-    if (part.state != nullptr) part.state += first;
-    return part;
-  };
   bool moved = true;
   for (std::size_t l = 0; l < net.layers().size(); ++l) {
     if (net.frozen(l)) continue;
     const Layer& layer = net.layers()[l];
     T* parameters = net.parameters().data();
-    LayerUpdate<T> of_layer{parameters + layer.weights, of_part(layer.weights, true), nullptr, update};
+    const Update<T> of_weights = update.of({layer.weights, layer.fan_in * layer.fan_out, false});
+    LayerUpdate<T> of_layer{parameters + layer.weights, of_weights, nullptr, update};
     if (net.has_bias()) {
       of_layer.biases = parameters + layer.biases;
-      of_layer.of_biases = of_part(layer.biases, optimizer.decay_biases);
+      of_layer.of_biases = update.of({layer.biases, layer.fan_out, true});
     }
     moved &= descend(l, of_layer);
   }

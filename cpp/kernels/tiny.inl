@@ -331,10 +331,8 @@ bool tiny_update(const TinyNet<T>& net, const Regularization& settings, const Up
   }
   for (std::size_t p = 0; p < net.part_count; ++p) {
     const Part& part = net.parts[p];
-    Update<T> of_part = step;
-    if (!part.decays) of_part.optimizer.weight_decay = 0;
-    if (of_part.state != nullptr) of_part.state += part.first;
-    if (!update(net.parameters + part.first, net.gradients + part.first, of_part, part.count)) return false;
+    if (!update(net.parameters + part.first, net.gradients + part.first, step.of(part), part.count))
+      return false;
   }
   for (std::size_t l = 0; settings.max_norm != 0 && l < net.depth; ++l) {
     const Layer& layer = net.layers[l];

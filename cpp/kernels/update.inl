@@ -128,15 +128,17 @@ struct RpropRule {
 template <class T, class Rule>
 class Mover {
  public:
-  Mover(T* parameters, const Update<T>& step) : rule_(step), step_(step), parameters_(parameters) {}
+  Mover(T* parameters, const Update<T>& step)
+      : rule_(step), l2_(spread<T>(step.optimizer.l2)), step_(step), parameters_(parameters) {}
 
   // Moves `size` of them from `first` on.
   void move(std::size_t first, const T* g, std::size_t size) { move(first, 0, g, 0, 1, size); }
 
   // Moves a part of a matrix of them, whose rows are `stride` apart, as are those of g.
-  void move(std::size_t first, std::size_t stride, const T* __restrict g, std::size_t g_stride,
-            std::size_t rows, std::size_t columns) {
+  CHAINRULE_INLINE void move(std::size_t first, std::size_t stride, const T* __restrict g,
+                             std::size_t g_stride, std::size_t rows, std::size_t columns) {
     const Rule rule = rule_;  // in registers
+    const Vec<T> l2 = l2_;
     IntVec<T> overflowed = overflowed_;
     T* __restrict slots[Rule::kSlots + 1];
     for (std::size_t s = 0; s < Rule::kSlots; ++s) slots[s] = step_.slot(s) + first;
@@ -147,7 +149,8 @@ class Mover {
         const Vec<T> before = load_most(w + i, left);
         Vec<T> state[Rule::kSlots + 1] = {};  // one at least
         for (std::size_t s = 0; s < Rule::kSlots; ++s) state[s] = load_most(slots[s] + at, left);
-        const Vec<T> next = rule.next(before, load_most(g + i, left), state);
+        const Vec<T> gradient = multiply_add(l2, before, load_most(g + i, left));
+        const Vec<T> next = rule.next(before, gradient, state);
         IntVec<T> finite = next - next == 0;
         for (std::size_t s = 0; s < Rule::kSlots; ++s) {
           finite &= state[s] - state[s] == 0;
@@ -165,6 +168,7 @@ class Mover {
 
  private:
   Rule rule_;
+  Vec<T> l2_;
   Update<T> step_;
   T* parameters_;
   IntVec<T> overflowed_{};

@@ -179,12 +179,12 @@ inline V smaller(V a, V b) {
 template <class T>
 inline Vec<T> load_first(const T* from, std::size_t count) {
   Vec<T> v{};
-  for (std::size_t i = 0; i < count; ++i) v[i] = from[i];
+  for (std::size_t i = 0; i < count && i < kLanes<T>; ++i) v[i] = from[i];
   return v;
 }
 template <class T>
 inline void store_first(T* to, Vec<T> v, std::size_t count) {
-  for (std::size_t i = 0; i < count; ++i) to[i] = v[i];
+  for (std::size_t i = 0; i < count && i < kLanes<T>; ++i) to[i] = v[i];
 }
 
 #endif

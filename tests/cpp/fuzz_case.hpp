@@ -61,6 +61,7 @@ class Case {
   void noise();
 
   void update();
+  void penalized_update();
   void regularize();
   void limit_columns();
   void penalty();

@@ -16,11 +16,11 @@ template <class T>
 void run(Case<T> one, std::uint64_t which) {
   using Of = Case<T>;
   using Try = void (Of::*)();
-  constexpr Try tries[] = {&Of::affine,        &Of::backward_input, &Of::backward_weights,
-                           &Of::activations,   &Of::softmax,        &Of::loss,
-                           &Of::update,        &Of::descend,        &Of::regularize,
-                           &Of::limit_columns, &Of::magnitude,      &Of::all_finite,
-                           &Of::noise,         &Of::penalty,        &Of::sparse};
+  constexpr Try tries[] = {
+      &Of::affine,     &Of::backward_input, &Of::backward_weights, &Of::activations,
+      &Of::softmax,    &Of::loss,           &Of::update,           &Of::descend,
+      &Of::regularize, &Of::limit_columns,  &Of::magnitude,        &Of::all_finite,
+      &Of::noise,      &Of::penalty,        &Of::sparse,           &Of::penalized_update};
   (one.*tries[which % std::size(tries)])();
 }
 

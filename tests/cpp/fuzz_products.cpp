@@ -129,14 +129,15 @@ void Case<T>::descend() {
                     weights = padded<T>(fan_in * fan_out);
   Matrix<T> x = input(rows, fan_in), delta = internal(rows, fan_out), w = packed(fan_in, fan_out);
   Matrix<T> b = packed(1, fan_out), state = packed(1, 2 * (weights + padded<T>(fan_out)));
-  const Optimizer rule = optimizer();
+  Optimizer rule = optimizer();
+  rule.l2 = coin() ? 0 : number(0, 0.1);
   const bool biased = coin();
   describe("descend", {rows, fan_in, fan_out}, kRuleNames[static_cast<int>(rule.rule)]);
   for (std::size_t i = 0; i < state.columns; ++i) state.at(0, i) = std::abs(state.at(0, i));
   const auto updates = [&](Matrix<T>& moments) {
     Update<T> of_weights{rule, *moments, weights, 3},
         of_biases{rule, *moments + 2 * weights, padded<T>(fan_out), 3};
-    of_biases.optimizer.weight_decay = 0;
+    of_biases.optimizer.weight_decay = of_biases.optimizer.l2 = 0;
     of_weights.momentum_product = of_biases.momentum_product = 0.5;
     return std::pair(of_weights, of_biases);
   };
@@ -154,6 +155,32 @@ void Case<T>::descend() {
     kernels.descend({*one_w, streamed, biased ? *one_b : nullptr, streamed_biases}, *x, x.stride,
                     panels.data(), rows, fan_in, fan_out);
     return same({all(one_w), all(one_b), all(one_state)}, {all(two_w), all(two_b), all(two_state)});
+  });
+}
+
+// An update that adds the penalty does what the penalty and then an update do, to the bit.
+template <class T>
+void Case<T>::penalized_update() {
+  const std::size_t count = size(300), room = padded<T>(count);
+  Matrix<T> w = internal(1, count), g = internal(1, count), state(random_, 2, count, room);
+  Update<T> apart{optimizer(), nullptr, room, 1 + random_.below(50)};
+  apart.momentum_product = number(0.1, 0.9);
+  Regularization penalty, left;
+  penalty.l2 = left.l2 = number(0, 0.1);
+  Update<T> at_once = apart;
+  left.leave_l2_to(at_once.optimizer);
+  describe("penalized update", {count}, kRuleNames[static_cast<int>(apart.optimizer.rule)]);
+  for (std::size_t i = 0; i < count; ++i) {
+    for (int slot : {0, 1}) state.at(slot, i) = std::abs(state.at(slot, i));
+  }
+  compare({}, [&](const Kernels<T>& kernels) {
+    Matrix<T> one_w = copy_of(w), two_w = copy_of(w), one_state = copy_of(state), two_state = copy_of(state);
+    Matrix<T> penalized = copy_of(g);
+    at_once.state = *one_state, apart.state = *two_state;
+    kernels.update(*one_w, *g, at_once, count);
+    kernels.regularize(*penalized, *w, penalty, count, count);
+    kernels.update(*two_w, *penalized, apart, count);
+    return same({all(one_w), all(one_state)}, {all(two_w), all(two_state)});
   });
 }
 
@@ -202,6 +229,7 @@ void Case<T>::sparse() {
   template void Case<T>::backward_input();   \
   template void Case<T>::backward_weights(); \
   template void Case<T>::descend();          \
+  template void Case<T>::penalized_update(); \
   template void Case<T>::sparse();
 CHAINRULE_INSTANTIATE(float)
 CHAINRULE_INSTANTIATE(double)
