@@ -127,10 +127,14 @@ def test_an_update_that_overflows(net, X, Y, optimizer, gradient):
 
 
 def test_an_l2_penalty_that_overflows(net, X, Y):
-    before = net.parameters.copy()
-    with pytest.raises(DivergenceError, match="gradient is not finite"):
+    before = [weights.copy() for weights in net.weights]
+    with pytest.raises(DivergenceError, match=r"update overflows; likely cause: l2=1e\+300"):
         net.fit(X, Y, l2=1e300)
-    np.testing.assert_array_equal(net.parameters, before)
+    with pytest.raises(DivergenceError, match="gradient is not finite"):
+        net.fit(X, Y, l2=1e300, clip_norm=1.0)
+    assert np.isfinite(net.parameters).all()
+    for weights, expected in zip(net.weights, before, strict=True):
+        np.testing.assert_array_equal(weights, expected)
 
 
 def test_parameters_that_are_not_finite(net, X, Y):
