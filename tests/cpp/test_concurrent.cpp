@@ -1,6 +1,7 @@
 // Several threads at one net: they predict, take losses and gradients of inputs while others train nets of
 // their own, all of them wanting the pool. Every result has the bits that it has alone.
 #include <algorithm>
+#include <cstdlib>
 #include <thread>
 #include <vector>
 
@@ -20,7 +21,7 @@ struct Case {
   std::size_t rows;
   std::size_t batch_size;
   std::size_t epochs;
-  int repetitions;  // of each reader
+  std::size_t repetitions;  // of each reader
 };
 
 // What reading a net gives.
@@ -71,7 +72,7 @@ void test_readers_beside_fits(const Case& c) {
   std::vector<std::thread> callers;
   for (std::size_t reader = 0; reader < 4; ++reader) {
     callers.emplace_back([&, threads = 1 + reader % kThreads] {
-      for (int i = 0; i < c.repetitions; ++i) CHECK(read(shared, threads) == answers);
+      for (std::size_t i = 0; i < c.repetitions; ++i) CHECK(read(shared, threads) == answers);
     });
   }
   for (int trainer = 0; trainer < 2; ++trainer)
@@ -79,8 +80,10 @@ void test_readers_beside_fits(const Case& c) {
   for (std::thread& caller : callers) caller.join();
 }
 
+// With a share of 1 / `divisor` of the epochs and readings.
 template <class T>
-void test_nets_of_each_size() {
+void test_nets_of_each_size(std::size_t divisor) {
+  const auto less = [divisor](std::size_t count) { return std::max(count / divisor, std::size_t{1}); };
   const NetConfig online{{3, 4, 1}, {Activation::tanh, Activation::sigmoid}, Loss::log_loss};
   const NetConfig tiny{{5, 8, 3}, {Activation::gelu, Activation::softmax}, Loss::cross_entropy};
   const NetConfig layered{
@@ -91,18 +94,19 @@ void test_nets_of_each_size() {
   const NetConfig streamed{{300, 520, 300, 1},
                            {Activation::relu, Activation::tanh, Activation::identity},
                            Loss::half_squared_error};
-  test_readers_beside_fits<T>({online, 40, 1, 20, 50});
-  test_readers_beside_fits<T>({tiny, 300, 32, 20, 20});
-  test_readers_beside_fits<T>({layered, 600, 300, 3, 4});
-  test_readers_beside_fits<T>({dropping, 300, 128, 3, 4});
-  test_readers_beside_fits<T>({streamed, 280, 140, 2, 2});
+  test_readers_beside_fits<T>({online, 40, 1, less(20), less(50)});
+  test_readers_beside_fits<T>({tiny, 300, 32, less(20), less(20)});
+  test_readers_beside_fits<T>({layered, 600, 300, less(3), less(4)});
+  test_readers_beside_fits<T>({dropping, 300, 128, less(3), less(4)});
+  test_readers_beside_fits<T>({streamed, 280, 140, less(2), less(2)});
 }
 
 }  // namespace
 }  // namespace chainrule::test
 
-int main() {
-  chainrule::test::test_nets_of_each_size<float>();
-  chainrule::test::test_nets_of_each_size<double>();
+int main(int argc, char** argv) {
+  const std::size_t divisor = argc > 1 ? std::strtoul(argv[1], nullptr, 10) : 1;
+  chainrule::test::test_nets_of_each_size<float>(divisor);
+  chainrule::test::test_nets_of_each_size<double>(divisor);
   return chainrule::test::failures();
 }
