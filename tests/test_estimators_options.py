@@ -9,9 +9,12 @@ import pytest
 
 pytest.importorskip("sklearn")
 
+from scipy.special import xlogy
+from sklearn import neural_network
 from sklearn.datasets import load_iris, make_regression
 
 from chainrule import SGD, DivergenceError, Huber
+from chainrule._core import permutation
 from chainrule.estimators import MLPClassifier, MLPRegressor
 
 X_iris, y_iris = load_iris(return_X_y=True)
@@ -128,3 +131,36 @@ class TestEpochsPerCall:
         assert 0 < model.n_iter_ < 10**6
         assert model.n_iter_ == len(model.loss_curve_) == model.net_.epochs_trained
         assert model.t_ == model.n_iter_ * len(X_reg)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("targets", [1, 2])
+class TestPoissonLossOfWeightedMinibatches:
+    """Each minibatch's deviance is a mean by its own weights, of which the net's loss leaves a part out."""
+
+    def data(self, targets):
+        numbers = np.random.default_rng(0)
+        X = numbers.standard_normal((103, 4))
+        y = numbers.poisson(np.exp(X[:, :targets])).astype(float)
+        return X, y[:, 0] if targets == 1 else y, numbers.uniform(0.1, 3, 103)
+
+    def test_is_that_of_scikit_learn(self, targets):
+        X, y, weights = self.data(targets)
+        settings = {"loss": "poisson", "hidden_layer_sizes": (5,), "batch_size": 10, "max_iter": 30, "shuffle": False}
+        ours, theirs = (
+            kind(random_state=0, **settings).fit(X, y, sample_weight=weights)
+            for kind in (MLPRegressor, neural_network.MLPRegressor)
+        )
+        np.testing.assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol=1e-12)
+
+    def test_follows_the_order_of_the_rows(self, targets):
+        X, y, weights = self.data(targets)
+        settings = {"solver": "sgd", "learning_rate_init": 1e-200, "alpha": 0.0, "batch_size": 10, "max_iter": 3}
+        model = MLPRegressor(loss="poisson", random_state=0, **settings).fit(X, y, sample_weight=weights)
+        P = model.predict(X)
+        deviances = (xlogy(y, y / P) - y + P).reshape(103, -1).sum(axis=1)
+        for epoch, loss in enumerate(model.loss_curve_):
+            order = permutation(model.net_.seed, epoch, 103)
+            batches = [order[start : start + 10] for start in range(0, 103, 10)]
+            means = [np.average(deviances[rows], weights=weights[rows]) for rows in batches]
+            np.testing.assert_allclose(loss, np.average(means, weights=[len(rows) for rows in batches]), rtol=1e-10)

@@ -282,6 +282,10 @@ class BaseMultilayerPerceptron(CallbackSupport, BaseEstimator, ABC):  # type: ig
     def _net_loss(self) -> str | Loss:
         """Return the loss of the net."""
 
+    def _loss_constants(self, rows: Rows) -> Array | None:
+        """Return what the net's losses of the rows, (rows,) or (rows, targets), leave out; None for nothing."""
+        return None
+
     @abstractmethod
     def _reported_loss(self, rows: Rows) -> Callable[[float], float]:
         """Return what turns the net's loss into scikit-learn's."""

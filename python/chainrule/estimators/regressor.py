@@ -191,13 +191,17 @@ out_activation_, t_, n_features_in_, feature_names_in_
         return "half_squared_error" if self.loss == "squared_error" else self.loss
 
     def _reported_loss(self, rows: Rows) -> Callable[[float], float]:
-        if read_loss(self.loss).name == "poisson":
+        constants = self._loss_constants(rows)
+        if constants is not None:
             # Half of the deviance, which is 0 where predictions are perfect.
-            shift = np.average(xlogy(rows.Y, rows.Y) - rows.Y, weights=rows.weights, axis=0).sum()
+            shift = np.average(constants, weights=rows.weights, axis=0).sum()
             return lambda loss: float(loss + shift)
         # Of several outputs scikit-learn reports the mean, and follows the gradient of the sum.
         share = self.n_outputs_ if self.loss == "squared_error" else 1
         return lambda loss: loss / share
+
+    def _loss_constants(self, rows: Rows) -> Array | None:
+        return xlogy(rows.Y, rows.Y) - rows.Y if read_loss(self.loss).name == "poisson" else None
 
     def _strata(self, Y: Array) -> Array | None:
         return None

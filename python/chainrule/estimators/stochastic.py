@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
+from .._core import permutation
 from ..core_fit import start_core_fit
 from ..engine import FitOptions
 from ..errors import DivergenceError
@@ -114,6 +115,9 @@ class StochasticFit:
             self._engine = start_core_fit(
                 net._core, net.seed, FitData(training.X, training.Y, training.weights), self._options(batch)
             )
+        constants = estimator._loss_constants(training)
+        self._constants = None if constants is None else constants.reshape(len(training), -1).sum(axis=1)
+        self._training, self._batch = training, min(batch, len(training))
         self._best = net.parameters.copy() if held_out is not None else None
         self._start = time.perf_counter()
 
@@ -188,9 +192,23 @@ class StochasticFit:
         finally:  # those that are complete count, whatever happened to the next
             done = self._engine.epochs - before
             losses, penalties = self._engine.last_losses(done), self._engine.last_penalties(done)
-            for loss, penalty in zip(losses.tolist(), penalties.tolist(), strict=True):
-                self._record_epoch(self._reported(loss) + penalty)
+            first = self._net.epochs_trained - done
+            for epoch, (loss, penalty) in enumerate(zip(losses.tolist(), penalties.tolist(), strict=True), first):
+                self._record_epoch(self._reported(loss) + self._shift(epoch) + penalty)
         self._follow(rate)
+
+    def _shift(self, epoch: int) -> float:
+        """Return how far the mean of the minibatches' constants is from that of all rows, where weights differ."""
+        weights, rows, shuffled = self._training.weights, self._rows, bool(self._estimator.shuffle)
+        if self._constants is None or weights is None or self._batch == rows:
+            return 0.0
+        order = permutation(self._net.seed, epoch, rows) if shuffled else np.arange(rows)
+        starts = np.arange(0, rows, self._batch)
+        of_batches = np.add.reduceat(weights[order], starts)
+        sums = np.add.reduceat((weights * self._constants)[order], starts)
+        means = np.divide(sums, of_batches, out=np.zeros(len(starts)), where=of_batches > 0)
+        counts = np.diff(np.append(starts, rows))
+        return float(means @ counts / rows - np.average(self._constants, weights=weights))
 
     def _record_epoch(self, loss: float) -> None:
         estimator = self._estimator
