@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .divergence import Circumstances, explain
-from .engine import Engine, FitOptions, TrainedNet
+from .engine import FitOptions, TrainedNet
 from .errors import DivergenceError
 from .fit_data import FitData
 from .history import FitState, History, StopReason
-from .metrics import Metrics
+from .metrics import Metric, Metrics
 from .monitor import Best, Monitor
 from .rates import Rates
 
@@ -35,31 +35,33 @@ class FitRun:
 
     Parameters
     ----------
-    net, engine, data, options, rates, monitored, metrics
-        What to train, and how; all checked.
+    net, data, options, rates, monitored, functions
+        What to train, how, and by which metrics; all checked. The engine and the clock of `History.seconds` start here.
     checkpoint : Checkpoint or None
     """
 
     def __init__(
         self,
         net: TrainedNet,
-        engine: Engine,
         data: FitData,
         options: FitOptions,
         rates: Rates,
         monitored: Monitor,
-        metrics: Metrics,
+        functions: dict[str, Metric],
         checkpoint: Checkpoint | None,
     ) -> None:
-        self._net, self._engine, self._data, self._options = net, engine, data, options
-        self._rates, self._monitored, self._metrics = rates, monitored, metrics
+        self._start = time.perf_counter()  # before the engine, whose time limit counts from its own start
+        self._engine = net._start_fit(data, options)
+        self._net, self._data, self._options = net, data, options
+        judged_by = data if data.validation is None else FitData(*data.validation)
+        self._metrics = Metrics(functions, judged_by.X, judged_by.Y)
+        self._rates, self._monitored = rates, monitored
         self._checkpoint, self._past = checkpoint, History() if checkpoint is None else checkpoint.past.history
         keeps_best = options.patience is not None and (data.validation is not None or options.judged_outside)
         self._best = Best(options.tol) if checkpoint is not None and keeps_best else None
         self._learning_rates: list[NDArray[np.float64]] = []
         self._values: dict[str, float] = {}
         self._finished = self._told = 0
-        self._start = time.perf_counter()
         # What tells whether an interrupt came where the run can be written; see `_save_interrupted`.
         self._is_running = self._is_watched = False
         self._whole = 0

@@ -20,7 +20,7 @@ from .fit_data import FitData, read_fit_data
 from .fit_run import FitRun
 from .foreign_arrays import in_place
 from .history import FitState, History
-from .metrics import Metrics, read_metrics
+from .metrics import read_metrics
 from .monitor import Monitor, read_monitor
 from .optimizers import check_batch_size, read_optimizer
 from .rates import start_rates
@@ -96,12 +96,9 @@ def fit(
         if kept.past.finished:
             net.history = kept.past.history
             return net.history
-    engine = net._start_fit(data, options)
+    run = FitRun(net, data, options, rates, monitored, functions, kept)
     if options.optimizer.full_batch:
         check_batch_size(options.optimizer, options.batch_size, np.shape(data.X)[0])
-    judged_by = data if data.validation is None else FitData(*data.validation)
-    measured = Metrics(functions, judged_by.X, judged_by.Y)
-    run = FitRun(net, engine, data, options, rates, monitored, measured, kept)
     watchers = [] if callback is None else [callback]
     with ExitStack() as stack:
         if progress:
