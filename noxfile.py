@@ -41,6 +41,15 @@ NOT_SANITIZED = [
 
 #: Tests of time, and of what is imported: counting takes some, and is some.
 NOT_COUNTED = ["fit_soon", "of_time_within", "takes_little", "heavy_libraries", "reliability_programs"]
+NOT_COUNTED += ["interrupts_leak_nothing"]
+
+#: Left out after `-- --quick`: what takes long where it is counted, and whose lines others run.
+LONG = ["gradcheck", "properties_e", "properties_f", "kills", "interrupted_lines", "same_bits", "hostile", "processors"]
+LONG += ["(test_kernels and not v4)", "zero_copy", "real_interrupts", "faults_training", "31_elements"]
+LONG += ["chromium", "leak", "reference_formulas", "faults_process", "sklearn_tests", "test_docs", "user_types", "wide"]
+LONG += ["test_interruption", "scores", "grid_search", "test_examples", "same_units", "many_epochs", "howto"]
+LONG += ["was_interrupted", "saved_within_epochs", "interpreter_exits"]
+LONG_PROGRAMS = ["concurrent", "memory"]
 
 #: What the tests have to run, in per cent, of the C++ and of the Python; docs/coverage_gaps.md says what they do not.
 MIN_LINES, MIN_BRANCHES = 95, 90
@@ -111,7 +120,7 @@ def asan(session: nox.Session) -> None:
     libraries = [str(session.run(*command, silent=True, external=True)).strip() for command in find]
     selected = " and ".join(f"not {name}" for name in NOT_SANITIZED)
     environment = {"LD_PRELOAD": ":".join(libraries), **SANITIZER_OPTIONS}
-    session.run("pytest", "-k", selected, *session.posargs, env=environment)
+    session.run("pytest", "--numprocesses=auto", "-k", selected, *session.posargs, env=environment)
 
 
 @nox.session(venv_backend="none")
@@ -126,17 +135,22 @@ def tsan(session: nox.Session) -> None:
 
 @nox.session
 def coverage(session: nox.Session) -> None:
-    """Count the lines and branches that the C++ tests and the Python ones, or those after `--`, run; too few fail."""
+    """Count the lines and branches that the C++ and Python tests run; too few fail.
+
+    After `--`, `--quick` for those that CI has time for, or tests in place of all Python ones.
+    """
+    quick, tests = "--quick" in session.posargs, [each for each in session.posargs if each != "--quick"]
     settings = ["build-dir=build/coverage", "cmake.build-type=RelWithDebInfo", "cmake.define.CHAINRULE_COVERAGE=ON"]
     settings += ["cmake.define.CHAINRULE_TESTS=ON"]
     session.install(".[coverage,test]", *(f"--config-settings={setting}" for setting in settings))
     for counts in Path("build/coverage").rglob("*.gcda"):  # of an earlier run
         counts.unlink()
     session.run("coverage", "erase")
-    counted = "^(instructions|symbols)"  # those look at objects as they are released
-    session.run("ctest", "--test-dir", "build/coverage", "--output-on-failure", "-E", counted, external=True)
-    selected = " and ".join(f"not {name}" for name in NOT_COUNTED)
-    session.run("coverage", "run", "-m", "pytest", "-k", selected, *session.posargs)
+    programs = ["instructions", "symbols", *(LONG_PROGRAMS if quick else [])]  # those two read objects as released
+    options = ["--parallel", str(os.cpu_count()), "--output-on-failure", "-E", f"^({'|'.join(programs)})"]
+    session.run("ctest", "--test-dir", "build/coverage", *options, external=True)
+    selected = " and ".join(f"not {name}" for name in NOT_COUNTED + (LONG if quick else []))
+    session.run("coverage", "run", "-m", "pytest", "--numprocesses=auto", "-k", selected, *tests)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
     session.run("coverage", "json", "--quiet", "-o", "build/coverage/python.json")
