@@ -202,6 +202,8 @@ def _number(argument: str, given: object) -> float:
         value = float(cast(float, given))
     except ValueError:
         raise ValueError(f"{argument} must be a number, got {given!r}") from None
+    except OverflowError:  # an integer
+        value = math.inf
     if not math.isfinite(value):
         raise ValueError(f"{argument} must be finite, got {given!r}")
     return value
