@@ -219,6 +219,97 @@ def test_matrices_that_are_none(spoiled, message):
         new_net().predict(spoiled())
 
 
+DAMAGED = """
+import numpy as np
+from scipy import sparse
+from chainrule import Net
+X = sparse.random(50, 20, 0.3, format="csr", random_state=0)
+X = sparse.csr_matrix((X.data, X.indices, X.indptr), shape=X.shape)  # which knows nothing of its order yet
+{damage}
+Net([20, 2], seed=0).predict(X)
+"""
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ("X.indptr[5] = -(10**9)", "X.indptr does not say where the 50 rows are"),
+        ("X.indptr[0] = -(10**9)", "X.indptr does not say where the 50 rows are"),
+        ("X.indptr[20] = 10**9", "X.indptr does not say where the 50 rows are"),
+        ("X.indptr[-1] = 10**9", "X.indptr does not say where the 50 rows are"),
+        ("X.indices[:2] = 3; X.indices = X.indices[:10]", "X.indptr does not say where the 50 rows are"),
+        ("X = X.tocoo(); X.row[0] = 60", "X.row must be from 0 to 49; it is 60"),
+        ("X = X.tocoo(); X.row[0] = -(10**9)", "X.row must be from 0 to 49; it is -1000000000"),
+        ("X = X.tocoo(); X.col[0] = 10**9", "X.col must be from 0 to 19; it is 1000000000"),
+        ("X = X.tocoo(); X.data = X.data[:5]", "X.row has 300 places for 5 elements"),
+        ("X = X.tocsc(); X.indptr[3] = 10**9", "X is no CSC matrix: "),
+        ("X = X.tobsr((5, 5)); X.indices[0] = 10**9", "X is no BSR matrix: "),
+    ],
+)
+def test_damage_that_scipy_would_follow_out_of_its_memory(damage, message):
+    ended = run_python(DAMAGED.format(damage=damage), check=False)
+    assert ended.returncode == 1, ended.stderr
+    assert f"ValueError: {message}" in ended.stderr
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.uint16])
+@pytest.mark.parametrize("step", [1, 2, -1])
+def test_starts_and_columns_in_any_memory(dtype, step):
+    X, X_sparse, _ = pair("csr")
+    for name in ("indptr", "indices"):
+        apart = np.zeros(2 * len(getattr(X_sparse, name)), dtype)
+        view = apart[::step][: len(getattr(X_sparse, name))]
+        view[:] = getattr(X_sparse, name)
+        setattr(X_sparse, name, view)
+    np.testing.assert_array_equal(new_net().predict(X_sparse), new_net().predict(X))
+
+
+def test_a_matrix_of_more_rows_than_can_be_counted():
+    class Endless:
+        format, has_canonical_format, shape = "csr", True, (2**64 - 1, 20)
+        data, indices, indptr = np.ones(3), np.zeros(3, np.int32), np.zeros(0, np.int64)
+
+        def tocsr(self):
+            return self
+
+    with pytest.raises(ValueError, match=r"X\.indptr does not say where the 18446744073709551615 rows are"):
+        new_net().predict(Endless())
+
+
+def test_columns_that_another_thread_writes_are_those_of_some_moment():
+    """What was looked at is what is read: columns out of range never reach the kernels, whoever writes when."""
+    script = """
+import sys, threading
+import numpy as np
+from scipy import sparse
+from chainrule import Net
+
+sys.setswitchinterval(1e-5)
+rows, stored = 20_000, 40
+columns = np.tile(np.arange(stored, dtype=np.int32), rows)
+X = sparse.csr_matrix((np.ones(columns.size, np.float32), columns, np.arange(0, columns.size + 1, stored)), (rows, 100))
+net, done, good = Net([100, 4, 1], seed=0), threading.Event(), columns[-50:].copy()
+
+def spoil():
+    while not done.is_set():
+        X.indices[-50:] = 2**30
+        X.indices[-50:] = good
+
+thread = threading.Thread(target=spoil)
+thread.start()
+refused = 0
+for _ in range(100):
+    try:
+        net.predict(X)
+    except ValueError:
+        refused += 1
+done.set()
+thread.join()
+print(refused)
+"""
+    assert 0 <= int(run_python(script).stdout) <= 100
+
+
 def test_complex_numbers_and_sparse_targets_are_refused():
     X, X_sparse, Y = pair("csr")
     with pytest.raises(TypeError, match="X has dtype complex128"):

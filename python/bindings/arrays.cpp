@@ -197,11 +197,20 @@ void check_signs(const Rows& rows, const std::string& name) {
                           value_text(rows, *bad));
 }
 
+Rows as_rows(const std::vector<std::int32_t>& column) {
+  Rows rows;
+  rows.data = reinterpret_cast<const std::byte*>(column.data());
+  rows.rows = column.size(), rows.columns = 1;
+  rows.row_stride = rows.column_stride = sizeof(std::int32_t);
+  rows.type = ScalarType::int32;
+  return rows;
+}
+
 // Rows of SciPy's sparse matrices. What says where the elements are is copied, so that nobody changes it.
 Input sparse_view(const py::object& given, const std::string& name) {
-  const py::tuple parts = py::module_::import("chainrule.foreign_arrays").attr("as_csr")(given);
+  const py::tuple parts = py::module_::import("chainrule.foreign_arrays").attr("as_csr")(given, name);
   const py::array data = as_array(parts[0], name), columns = parts[1];
-  const auto starts = parts[2].cast<py::array_t<std::int64_t, py::array::forcecast>>();
+  const auto starts = parts[2].cast<py::array_t<std::int64_t, py::array::c_style | py::array::forcecast>>();
   const py::tuple shape = parts[3];
   if (shape.size() != 2 || data.ndim() != 1 || columns.ndim() != 1 || starts.ndim() != 1)
     throw py::value_error(name + " must be a sparse matrix of rows and features; it has shape " +
@@ -212,7 +221,7 @@ Input sparse_view(const py::object& given, const std::string& name) {
   const auto sparse = std::make_shared<SparseRows>();
   sparse->starts.assign(starts.data(), starts.data() + starts.size());
   const bool ascend = std::is_sorted(sparse->starts.begin(), sparse->starts.end());
-  if (sparse->starts.size() != rows + 1 || sparse->starts.front() != 0 || !ascend ||
+  if (sparse->starts.empty() || sparse->starts.size() - 1 != rows || sparse->starts.front() != 0 || !ascend ||
       sparse->starts.back() > static_cast<std::uint64_t>(std::min(data.size(), columns.size()))) {
     throw py::value_error(name + ".indptr does not say where the " + std::to_string(rows) +
                           " rows are among the elements of " + name + ".data and " + name + ".indices");
@@ -222,10 +231,14 @@ Input sparse_view(const py::object& given, const std::string& name) {
   if (features > std::numeric_limits<std::int32_t>::max())
     throw py::value_error(name + " has " + std::to_string(features) +
                           " features; sparse rows may have 2147483647");
-  check_range(places.rows, name + ".indices", 0, static_cast<double>(features) - 1,
-              "columns from 0 to " + std::to_string(features - 1));
   sparse->columns.resize(places.rows.rows);
+  const auto check = [&](const Rows& given_columns) {
+    check_range(given_columns, name + ".indices", 0, static_cast<double>(features) - 1,
+                "columns from 0 to " + std::to_string(features - 1));
+  };
+  check(places.rows);  // before they are cast
   gather(sparse->columns.data(), 1, places.rows, {0, places.rows.rows, nullptr});
+  check(as_rows(sparse->columns));  // others may have written to theirs meanwhile
   sparse->sparsity = {sparse->starts.data(), sparse->columns.data()};
   input.rows.rows = rows;
   input.rows.columns = features;

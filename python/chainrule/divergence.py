@@ -150,6 +150,6 @@ def _unbounded(c: Circumstances) -> str | None:
 
 def _largest(given: Any) -> float:
     """Return the largest absolute value, or NaN if there is one, without a copy of the data."""
-    values = as_csr(given)[0] if is_sparse(given) else np.asarray(given)
+    values = as_csr(given, "X")[0] if is_sparse(given) else np.asarray(given)
     highest, lowest = float(values.max(initial=0)), float(values.min(initial=0))
     return math.nan if math.isnan(highest) else max(highest, -lowest)

@@ -55,18 +55,47 @@ def is_sparse(given: Any) -> bool:
     return hasattr(given, "tocsr")
 
 
-def as_csr(given: Any) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], tuple[int, int]]:
+def as_csr(given: Any, name: str) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], tuple[int, int]]:
     """Return the elements of a sparse matrix, their columns, where each row starts among them, and the shape.
 
-    Elements that are stored twice are added up, in a copy. What is CSR already is not copied.
+    Elements that are stored twice are added up, in a copy. What is CSR already is not copied, nor changed.
+
+    Raises
+    ------
+    ValueError
+        It says of an element that it is where the matrix has no place.
     """
-    if getattr(given, "format", None) in ("csc", "bsr"):
-        given.check_format()  # SciPy's conversion trusts what it is given
+    _check_places(given, name)
     rows = given.tocsr()
-    if not rows.has_canonical_format:
+    # SciPy follows damaged starts out of its memory; the binding says what is wrong with them.
+    if _starts_are_sound(rows) and not rows.has_canonical_format:
         rows = rows.copy()
         rows.sum_duplicates()
     return rows.data, rows.indices, rows.indptr, rows.shape
+
+
+def _check_places(given: Any, name: str) -> None:
+    """Check what SciPy's conversion to CSR takes on trust."""
+    form = getattr(given, "format", None)
+    if form in ("csc", "bsr"):
+        try:
+            given.check_format()
+        except ValueError as error:
+            raise ValueError(f"{name} is no {form.upper()} matrix: {error}") from error
+    elif form == "coo" and len(given.shape) == 2:
+        for kind, places, size in zip(("row", "col"), (given.row, given.col), given.shape, strict=True):
+            if len(places) != len(given.data):
+                raise ValueError(f"{name}.{kind} has {len(places)} places for {len(given.data)} elements")
+            for extreme in (np.min, np.max):
+                if len(places) > 0 and not 0 <= extreme(places) < size:
+                    raise ValueError(f"{name}.{kind} must be from 0 to {size - 1}; it is {extreme(places)}")
+
+
+def _starts_are_sound(rows: Any) -> bool:
+    starts = np.asarray(rows.indptr)
+    if starts.shape != (rows.shape[0] + 1,) or starts[0] != 0 or (starts[1:] < starts[:-1]).any():
+        return False
+    return int(starts[-1]) <= min(np.size(rows.data), np.size(rows.indices))
 
 
 def _check_device(given: Any) -> None:

@@ -95,7 +95,7 @@ def _describe(given: Any) -> str:
     if given is None:
         return "None"
     if is_sparse(given):
-        return f"sparse {given.shape} " + " ".join(map(_describe, as_csr(given)[:3]))
+        return f"sparse {given.shape} " + " ".join(map(_describe, as_csr(given, "X")[:3]))
     array = as_ndarray(given)
     digest = hashlib.blake2b(digest_size=16)
     rows = array.reshape(1) if array.ndim == 0 else array
