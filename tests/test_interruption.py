@@ -130,6 +130,54 @@ class TestThreads:
         with pytest.raises(RuntimeError, match="the net is busy: another thread is training it"):
             call()
 
+    @pytest.mark.parametrize("method", ["step", "forward", "fit", "trace"])
+    def test_others_cannot_end_a_fit_between_its_epochs(self, method):
+        """A callback leaves the net to others between epochs: they may read it, but training is the fit's."""
+        X, Y = np.ones((9, 3)), np.ones((9, 1))
+        net, expected = Net([3, 1], seed=0), Net([3, 1], seed=0).fit(X, Y, epochs=40)
+        arguments = {"step": (X, Y, "sgd"), "forward": (X,), "fit": (X, Y), "trace": (X, Y)}[method]
+        started, over = threading.Event(), threading.Event()
+        outcomes = []
+
+        def intrude():
+            started.wait()
+            while not over.is_set():
+                with contextlib.suppress(RuntimeError):  # in the middle of an epoch
+                    assert np.isfinite(net.predict(X[:1])).all()
+                with pytest.raises(RuntimeError, match="the net is busy: another thread is training it"):
+                    getattr(net, method)(*arguments)
+                outcomes.append("busy")
+
+        def look(state):
+            started.set()
+            while len(outcomes) < state.epoch:  # each epoch waits for another intrusion
+                time.sleep(0.0001)
+            if state.epoch == 40:
+                over.set()
+                thread.join()
+
+        thread = threading.Thread(target=intrude)
+        thread.start()
+        history = net.fit(X, Y, epochs=40, callback=look)
+        assert history.stopped == "epochs"
+        np.testing.assert_array_equal(history.loss, expected.loss)
+
+    def test_a_net_is_free_again_however_its_fit_ended(self):
+        net, X, Y = Net([3, 1], seed=0), np.ones((9, 3)), np.ones((9, 1))
+
+        def fail(state):
+            net.step(X, Y, "sgd")  # the fit's own thread may
+            net.fit(X, Y, epochs=1)
+            raise KeyError("the callback's")
+
+        for callback, error in ((fail, KeyError), (None, contextlib.nullcontext)):
+            with pytest.raises(error) if callback else error():
+                net.fit(X, Y, epochs=2, callback=callback)
+            thread = threading.Thread(target=lambda: net.fit(X, Y, epochs=3))
+            thread.start()
+            thread.join()
+            assert len(net.history.loss) == 3
+
     def test_a_prediction_under_way_does_not_end_a_fit(self):
         net = Net([500, 500, 500], seed=0)
         X, Y = np.ones((3000, 500), np.float32), np.ones((50, 500), np.float32)

@@ -40,6 +40,10 @@ class Fit {
     });
   }
 
+  // Keeps others from training the net between epochs, until `release`.
+  void claim() { claim_.emplace(core_.locks()); }
+  void release() { claim_.reset(); }
+
   // Runs an epoch with each of these learning rates. Returns why it stopped, or None after all of them.
   std::optional<std::string> run(const py::array_t<double, py::array::c_style>& rates) {
     const auto lock = core_.alone_to_train();
@@ -105,6 +109,7 @@ class Fit {
   DatasetInput training_;
   std::optional<DatasetInput> validation_;
   std::optional<Trainer<T>> trainer_;
+  std::optional<typename NetCore<T>::Claim> claim_;
 };
 
 template <class T>
@@ -124,6 +129,8 @@ void register_fit(py::module_& module, const char* name) {
            py::arg("optimizer"), py::arg("batch_size"), py::arg("shuffle"), py::arg("seed"),
            py::arg("regularization"), py::arg("tol"), py::arg("patience"), py::arg("time_limit"),
            py::arg("judged_outside"))
+      .def("__enter__", &Fit<T>::claim)
+      .def("__exit__", [](Fit<T>& fit, const py::args&) { fit.release(); })
       .def("run", &Fit<T>::run, py::arg("learning_rates"))
       .def("judge", &Fit<T>::judge, py::arg("measure"))
       .def("restore_best", &Fit<T>::restore_best)

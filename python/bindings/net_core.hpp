@@ -1,6 +1,7 @@
 // A net, its optimizer state, and the passes over it, as Python uses them. Training has the net to itself,
 // predictions share it. Who comes while the net is trained is told that it is busy; training waits for
-// predictions under way, so that they cannot end a fit.
+// predictions under way, so that they cannot end a fit. Between the epochs of a fit, others may predict, and
+// only the fit's own thread may train, as callbacks do.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -50,19 +51,59 @@ class NetCore {
     std::mutex training;
     std::shared_mutex readers;
     std::atomic<bool> wanted = false;
+    std::atomic<std::thread::id> claimed_by{};  // the thread of a fit, for all of its epochs
     unsigned forks = chainrule::forks();
+  };
+
+  // In a child of fork, what other threads held is nobody's, and stays locked: it is left behind.
+  Locks& locks() {
+    if (locks_->forks != chainrule::forks()) {
+      static_cast<void>(locks_.release());
+      locks_ = std::make_unique<Locks>();
+    }
+    return *locks_;
+  }
+
+  // Training is for this thread alone, while this lives; within another claim of the thread, this is nothing.
+  class Claim {
+   public:
+    explicit Claim(Locks& locks) : locks_(locks) {
+      std::thread::id nobody;
+      outermost_ = locks.claimed_by.compare_exchange_strong(nobody, std::this_thread::get_id());
+      // Who trains already ends first; a handler of a signal in the middle of an epoch has no claim either.
+      const bool mine = outermost_ || nobody == std::this_thread::get_id();
+      if (mine && std::unique_lock(locks.training, std::try_to_lock)) return;
+      release();
+      throw_busy();
+    }
+    ~Claim() { release(); }
+    Claim(const Claim&) = delete;
+    Claim& operator=(const Claim&) = delete;
+
+   private:
+    void release() {
+      if (outermost_) locks_.claimed_by = std::thread::id();
+    }
+
+    Locks& locks_;
+    bool outermost_;
   };
 
   // The net to itself, while this lives.
   class Alone {
    public:
     explicit Alone(Locks& locks) : training_(locks.training, std::try_to_lock) {
-      if (!training_) throw_busy();
+      if (!training_ || claimed_by_another(locks)) throw_busy();
       readers_ = std::unique_lock(locks.readers, std::try_to_lock);
       if (!readers_) wait(locks);
     }
 
    private:
+    static bool claimed_by_another(const Locks& locks) {
+      const std::thread::id thread = locks.claimed_by;
+      return thread != std::thread::id() && thread != std::this_thread::get_id();
+    }
+
     // Keeps new readers out, and looks for Ctrl-C.
     void wait(Locks& locks) {
       locks.wanted = true;
@@ -267,15 +308,6 @@ class NetCore {
   }
 
  private:
-  // In a child of fork, what other threads held is nobody's, and stays locked: it is left behind.
-  Locks& locks() {
-    if (locks_->forks != chainrule::forks()) {
-      static_cast<void>(locks_.release());
-      locks_ = std::make_unique<Locks>();
-    }
-    return *locks_;
-  }
-
   // A chunk as the pass sees it that the next step makes.
   Block<T> noisy(Block<T> block, const Batch& chunk) {
     block.first_row = chunk.first;

@@ -50,7 +50,13 @@ class FitOptions:
 
 
 class Engine(Protocol):
-    """One fit of one net, which others drive."""
+    """One fit of one net, which others drive; as a context, it keeps other threads from training the net."""
+
+    def __enter__(self) -> None:
+        """Claim the net; RuntimeError if another thread is training it."""
+
+    def __exit__(self, *args: object) -> None:
+        """Give it up."""
 
     @property
     def epochs(self) -> int:

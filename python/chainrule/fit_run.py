@@ -68,6 +68,10 @@ class FitRun:
 
     def run(self, epochs: int, watchers: Sequence[Callable[[FitState], object]]) -> History:
         """Run epochs until there are so many in all, or something stops them; see `Trainable.fit`."""
+        with self._engine:
+            return self._run_claimed(epochs, watchers)
+
+    def _run_claimed(self, epochs: int, watchers: Sequence[Callable[[FitState], object]]) -> History:
         stopped: StopReason = "callback"  # also where a callback, a metric or a checkpoint raises
         try:
             stopped = self._begin() or self._run(epochs, watchers)

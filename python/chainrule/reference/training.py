@@ -199,6 +199,12 @@ class Fit:
         self._validation_losses: list[float] = []
         self._deadline = time.perf_counter() + options.time_limit
 
+    def __enter__(self) -> None:
+        """Claim nothing: a reference net is for one thread."""
+
+    def __exit__(self, *args: object) -> None:
+        """Give nothing up."""
+
     @property
     def epochs(self) -> int:
         """Epochs that are complete."""
