@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -55,6 +57,61 @@ def test_names_of_any_length(tmp_path, name):
     write_atomically(tmp_path / name, b"two")
     assert (tmp_path / name).read_bytes() == b"two"
     assert os.listdir(tmp_path) == [name]
+
+
+def test_what_another_process_is_writing_is_no_leftover(path):
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        name = path.with_name(f".file.{other.pid:08x}89abcdef.part")
+        name.touch()
+        remove_leftovers(path)
+        assert name.exists()
+        other.communicate(b"\n")
+    remove_leftovers(path)
+    assert not name.exists()
+
+
+@pytest.mark.parametrize("device", ["/dev/full", "/dev/zero", "/dev/null"])
+def test_devices_hold_no_model_and_no_run(device):
+    net = Net([2, 1], seed=0)
+    for use in (
+        lambda: Net.load(device),
+        lambda: net.save(device),
+        lambda: net.fit([[1.0, 2.0]], [[1.0]], epochs=1, checkpoint=device),
+    ):
+        with pytest.raises(OSError, match=f"Not a regular file: '{device}'"):
+            use()
+    assert net.epochs_trained == 0
+
+
+def test_a_run_through_a_link_to_nothing(tmp_path, path):
+    path.symlink_to(tmp_path / "target")
+    Net([2, 1], seed=0).fit([[1.0, 2.0]], [[1.0]], epochs=1, checkpoint=path)
+    assert path.is_symlink()
+    assert Net.load(tmp_path / "target").epochs_trained == 1
+
+
+def test_two_processes_that_begin_one_run_both_end_it(path):
+    """Each writes the whole of the same run, so whoever comes last, the file is of it."""
+    script = """
+import sys
+import numpy as np
+from chainrule import Net
+sys.stdin.readline()
+X = np.arange(12.0).reshape(6, 2)
+net = Net([2, 3, 1], seed=0)
+net.fit(X, X[:, :1] / 12, epochs=200, checkpoint=sys.argv[1])
+print(net.parameters.tobytes().hex())
+"""
+    command = [sys.executable, "-c", script, str(path)]
+    runs = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    for run in runs:
+        run.stdin.write("go\n")
+        run.stdin.flush()
+    ended = {run.communicate()[0] for run in runs}
+    assert [run.returncode for run in runs] == [0, 0, 0]
+    assert len(ended) == 1
+    assert Net.load(path).parameters.tobytes().hex() == ended.pop().strip()
+    assert os.listdir(path.parent) == [path.name]
 
 
 def test_leftovers_are_those_of_this_file(tmp_path, path):

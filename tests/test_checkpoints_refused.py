@@ -22,6 +22,38 @@ def path(tmp_path):
 
 
 class TestOtherRuns:
+    @pytest.mark.parametrize("made", ["from arrays", "trained", "assigned", "from scikit-learn"])
+    def test_of_a_net_that_more_than_its_drawn_seed_made(self, path, made):
+        """Its own training, or where its parameters are from, is not replaced by another net's."""
+        X, Y = draw(3, 1)
+
+        def make(number):
+            numbers = np.random.default_rng(number)
+            layers = [(numbers.normal(size=(3, 4)), numbers.normal(size=4)), (numbers.normal(size=(4, 1)), np.zeros(1))]
+            if made == "from arrays":
+                return Net([3, 4, 1], output="identity", init=layers)
+            if made == "from scikit-learn":
+                neural_network = pytest.importorskip("sklearn.neural_network")
+                there = neural_network.MLPRegressor(
+                    hidden_layer_sizes=(4,), max_iter=50, tol=1e9, n_iter_no_change=1, random_state=number
+                )
+                return Net.from_sklearn(there.fit(X, Y.ravel()))
+            net = Net([3, 4, 1], output="identity")
+            if made == "trained":
+                net.fit(X, Y, epochs=1 + number)
+            else:
+                net.parameters[:] = numbers.normal(size=net.parameters.size)
+            return net
+
+        make(1).fit(X, Y, epochs=3, checkpoint=path)
+        net = make(2)
+        before = net.parameters.copy()
+        with pytest.raises(ValueError, match="the net's state at the start has other values|is blake2b"):
+            net.fit(X, Y, epochs=3, checkpoint=path)
+        np.testing.assert_array_equal(net.parameters, before)
+        if made in ("from arrays", "from scikit-learn"):  # which another process can make again
+            make(1).fit(X, Y, epochs=3, checkpoint=path)
+
     @pytest.mark.parametrize(
         ("changed", "message"),
         [

@@ -10,14 +10,15 @@ import stat
 from functools import partial
 from pathlib import Path
 
-__all__ = ["remove_leftovers", "write_atomically"]
+__all__ = ["remove_leftovers", "stat_of_file", "write_atomically"]
 
-#: Temporary files are named ``.NAME.0123456789abcdef.part``, beside the file that they become.
+#: Temporary files are named ``.NAME.0123456789abcdef.part``, beside the file that they become: of the sixteen digits,
+#: eight are the process that writes it, eight are random.
 UNFINISHED = ".part"
-RANDOM_BYTES = 8
+DIGITS = 16
 
 #: The longest NAME in them, in bytes; of longer ones they have the beginning.
-LONGEST_NAME = 255 - len("..") - 2 * RANDOM_BYTES - len(UNFINISHED)
+LONGEST_NAME = 255 - len("..") - DIGITS - len(UNFINISHED)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -40,11 +41,30 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove temporary files of writers of `path` that were killed; nobody else may be writing it."""
+    """Remove temporary files of writers of `path` that were killed; no other thread may be writing it."""
     path = Path(os.path.realpath(path))
-    for leftover in path.parent.glob(glob.escape(_beginning(path)) + 2 * RANDOM_BYTES * "[0-9a-f]" + UNFINISHED):
-        with contextlib.suppress(OSError):
-            leftover.unlink()
+    for leftover in path.parent.glob(glob.escape(_beginning(path)) + DIGITS * "[0-9a-f]" + UNFINISHED):
+        digits = leftover.name[-DIGITS - len(UNFINISHED) : -len(UNFINISHED)]
+        if not _is_another_process(int(digits[: DIGITS // 2], 16)):
+            with contextlib.suppress(OSError):
+                leftover.unlink()
+
+
+def _is_another_process(number: int) -> bool:
+    """Whether there is such a process, and it is not this one, as far as the system tells."""
+    if number == os.getpid() or os.name != "posix":
+        return False
+    try:
+        os.kill(number, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True
+
+
+def _random_name(path: Path) -> str:
+    return f"{_beginning(path)}{os.getpid():08x}{os.urandom(DIGITS // 4).hex()}{UNFINISHED}"
 
 
 def _beginning(path: Path) -> str:
@@ -53,8 +73,8 @@ def _beginning(path: Path) -> str:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    older = _stat_of_file(path)
-    temporary = path.with_name(f"{_beginning(path)}{os.urandom(RANDOM_BYTES).hex()}{UNFINISHED}")
+    older = stat_of_file(path)
+    temporary = path.with_name(_random_name(path))
     # The system takes the umask off, which nobody can ask for without changing it for all threads.
     # No function of Python's in between, where an interrupt would lose the descriptor.
     open_with_mode = partial(os.open, mode=0o666 if older is None else 0o600)
@@ -73,16 +93,22 @@ def _replace(path: Path, content: bytes) -> None:
     _sync_folder(path.parent)
 
 
-def _stat_of_file(path: Path) -> os.stat_result | None:
-    """Return what is known of the file to be replaced, or None if there is none."""
+def stat_of_file(path: Path) -> os.stat_result | None:
+    """Return what is known of the file to be replaced, or None if there is none.
+
+    Raises
+    ------
+    OSError
+        There is something else: a folder, a device, a pipe.
+    """
     try:
         found = path.stat()
     except FileNotFoundError:
         return None
     if stat.S_ISDIR(found.st_mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
     if not stat.S_ISREG(found.st_mode):
-        raise OSError(errno.EINVAL, "Not a regular file")
+        raise OSError(errno.EINVAL, "Not a regular file", os.fspath(path))
     return found
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from .atomic_files import stat_of_file
 from .checks import read_number
 from .config import choose, read_count
 from .files import RUN_KEY, Tensors, check_tensor, read, reading, remove_leftovers, restore, save
@@ -88,7 +89,7 @@ class Checkpoint:
     def __init__(self, net: Net, path: str | os.PathLike[str], every: int) -> None:
         self._net, self.every = net, read_count("every", every)
         self._path = Path(os.path.abspath(path))  # whatever folder the process goes to
-        self.exists = os.path.lexists(self._path)
+        self.exists = stat_of_file(self._path) is not None
         if self.exists:
             self._read()
         else:

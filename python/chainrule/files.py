@@ -9,8 +9,10 @@ What a run of `fit` keeps there besides (``run.*`` and ``chainrule.run``) is the
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -135,6 +137,8 @@ def read(path: Path) -> tuple[Tensors, dict[str, str]]:
     """
     import safetensors.numpy
 
+    if stat.S_ISCHR(path.stat().st_mode):  # as /dev/zero, which has no end
+        raise OSError(errno.EINVAL, "Not a regular file", os.fspath(path))
     # All of it at once: pages of a map that somebody shortens in the meantime would end the process.
     content = path.read_bytes()
     try:

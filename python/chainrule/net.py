@@ -112,6 +112,7 @@ class Net(Trainable, Freezable, Exchangeable):
 
     # What a checkpoint tells nets apart by; a net that was loaded knows its seed, and the run that its file is of.
     _seed_is_drawn = False
+    _drawn_by: str | None = None  # the initialiser of a net that follows from its drawn seed alone
 
     def __init__(
         self,
@@ -134,6 +135,7 @@ class Net(Trainable, Freezable, Exchangeable):
 
         resolved_seed = read_seed(seed)
         self._seed_is_drawn = seed is None
+        self._drawn_by = init if seed is None and isinstance(init, str) else None
         self._build(config, resolved_seed, threads if threads is None else read_count("threads", threads))
         initialize(config, init, resolved_seed, self.weights, self.biases)
 

@@ -12,6 +12,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from .foreign_arrays import as_csr, as_ndarray, is_sparse
+from .initializers import initialize
 
 if TYPE_CHECKING:
     from .engine import FitOptions
@@ -32,7 +33,8 @@ def net_identity(net: Net) -> Identity:
     """Describe a net as it is before the first epoch: configuration, seed, and a digest of all that training moves."""
     identity: Identity = {field.name: str(getattr(net.config, field.name)) for field in fields(net.config)}
     identity["seed"] = None if net._seed_is_drawn else str(net.seed)
-    identity["the net's state at the start"] = None if net._seed_is_drawn else _digest_of_state(net)
+    drawn = _is_as_drawn(net)
+    identity["the net's state at the start"] = _digest_of_state(net) if not drawn else _frozen_text(net)
     return identity
 
 
@@ -75,7 +77,9 @@ def differences(here: Identity, there: Mapping[str, object]) -> list[str]:
 
 
 def _difference(name: str, here: str | None, there: object) -> str:
-    shown = ["drawn" if value is None else str(value).split("blake2b:")[0].rstrip() for value in (here, there)]
+    shown = [
+        "drawn" if value is None else str(value).split("blake2b:")[0].rstrip() or "given" for value in (here, there)
+    ]
     return f"{name} has other values" if shown[0] == shown[1] else f"{name} is {shown[0]}, there {shown[1]}"
 
 
@@ -103,6 +107,21 @@ def _describe(given: Any) -> str:
     for start in range(0, len(rows), step):
         digest.update(rows[start : start + step].tobytes())
     return f"{array.dtype}{array.shape} blake2b:{digest.hexdigest()}"
+
+
+def _is_as_drawn(net: Net) -> bool:
+    """Whether the net still is what the seed that was drawn for it made."""
+    counts = (net._core.read_optimizer_state()[1], net.epochs_trained, net._core.epoch_in_progress, net.schedule_state)
+    if net._drawn_by is None or any(counts):
+        return False
+    fresh = type(net).__new__(type(net))
+    fresh._build(net.config, net.seed, net.threads)
+    initialize(net.config, net._drawn_by, net.seed, fresh.weights, fresh.biases)
+    return bool((fresh.parameters == net.parameters).all())
+
+
+def _frozen_text(net: Net) -> str | None:
+    return f"frozen: {net.frozen}" if net.frozen else None
 
 
 def _digest_of_state(net: Net) -> str:

@@ -30,6 +30,7 @@ class Snapshot:
     schedule_state: Any
     frozen: tuple[int, ...]
     history: History | None
+    drawn_by: str | None
 
     @classmethod
     def of(cls, net: Net) -> Snapshot:
@@ -48,13 +49,14 @@ class Snapshot:
             net.schedule_state if net.schedule_state is None else dict(net.schedule_state),
             tuple(net.frozen),
             net.history,
+            net._drawn_by,
         )
 
     def restore(self) -> Net:
         """Return an equal net."""
         net = self.kind.__new__(self.kind)
         net._build(self.config, self.seed, self.threads)
-        net._seed_is_drawn = self.seed_is_drawn
+        net._seed_is_drawn, net._drawn_by = self.seed_is_drawn, self.drawn_by
         net.parameters = self.parameters
         net._core.write_optimizer_state(*self.optimizer)
         net._core.epochs_trained = self.epochs_trained
