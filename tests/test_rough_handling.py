@@ -210,3 +210,69 @@ def test_warnings_of_the_command_line_never_become_data(tmp_path):
     open_ended = subprocess.run(["sh", "-c", command], **options).stdout
     closed = subprocess.run(["sh", "-c", f"{command} 2>&-"], **options).stdout
     assert closed == open_ended
+
+
+class TestNumbersThatAreNone:
+    """What NumPy would take for numbers without a word."""
+
+    @pytest.mark.parametrize(
+        ("values", "message"),
+        [
+            (None, "must be real numbers; got None"),
+            ("3", "must be real numbers; got '3'"),
+            (1j, "must be real numbers; got 1j"),
+            (np.ma.array(np.full(1, 1e6), mask=True), "must not be masked"),
+        ],
+    )
+    def test_parameters(self, values, message):
+        net = Net([3, 1], seed=0)
+        before = net.parameters.copy()
+
+        def assign_parameters():
+            net.parameters = values
+
+        def assign_layer():
+            net.weights[0] = values
+
+        for assign in (assign_parameters, assign_layer):
+            with pytest.raises(TypeError, match=message):
+                assign()
+        np.testing.assert_array_equal(net.parameters, before)
+
+    def test_parameters_of_another_shape(self):
+        net = Net([3, 1], seed=0)
+        with pytest.raises(ValueError, match=r"parameters must have the shape \(4,\), or be broadcast to it; got \(5,\)"):
+            net.parameters = np.ones(5)
+        net.parameters = 0
+        net.weights[0] = [[1], [2], [3]]
+        np.testing.assert_array_equal(net.parameters, [1, 2, 3, 0])
+
+    def test_masks(self):
+        masked = np.ma.array([1.0, 2.0, 3.0], mask=[False, True, False])
+        with pytest.raises(TypeError, match=r"init for weights\[0\] must not be masked"):
+            Net([3, 1], init=[masked[:, None]])
+        with pytest.raises(TypeError, match="X cannot be read as an array of numbers: a row is masked"):
+            Net([3, 1]).predict([masked])
+
+    def test_what_a_net_was_made_with_cannot_be_changed(self):
+        net = Net([3, 1], seed=0, threads=1)
+        for name in ("seed", "threads"):
+            with pytest.raises(AttributeError):
+                setattr(net, name, 5)
+
+    @pytest.mark.parametrize("value", [np.complex128(1 + 5j), np.str_("0.5"), np.timedelta64(3), np.datetime64(3, "s")])
+    def test_metrics(self, value):
+        net, X, Y = Net([3, 1], seed=0), np.ones((4, 3)), np.ones((4, 1))
+        with pytest.raises(TypeError, match="metric 'odd' must return a number, got "):
+            net.fit(X, Y, epochs=1, metrics={"odd": lambda y, yhat: value})
+
+    @pytest.mark.parametrize("name", ["l1", "l2", "tol", "time_limit", "max_norm"])
+    def test_integers_beyond_floats(self, name):
+        net, X, Y = Net([3, 1], seed=0), np.ones((4, 3)), np.ones((4, 1))
+        with pytest.raises(ValueError, match=f"{name} must be finite and .*, got 1000"):
+            net.fit(X, Y, epochs=1, **{name: 10**400})
+
+    @pytest.mark.parametrize("layer", [0.5, None, True, "0"])
+    def test_layers(self, layer):
+        with pytest.raises(TypeError, match="layers must be integers, got "):
+            Net([3, 1], seed=0).freeze(layer)

@@ -19,7 +19,10 @@ def read_number(argument: str, given: object, *, positive: bool = False) -> floa
     # An abstract class takes ten times as long to ask; a fit of one epoch has two dozen numbers.
     if type(given) is not float and (not isinstance(given, numbers.Real) or isinstance(given, bool)):
         raise TypeError(f"{argument} must be a number, got {given!r}")
-    value = float(given)
+    try:
+        value = float(given)
+    except OverflowError:  # an integer
+        value = math.inf
     if not math.isfinite(value) or value < 0 or (positive and value == 0):
         raise ValueError(f"{argument} must be finite and {'positive' if positive else 'at least 0'}, got {given!r}")
     return value

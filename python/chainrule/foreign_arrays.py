@@ -33,6 +33,8 @@ def as_ndarray(given: Any) -> NDArray[Any]:
         _check_device(given)
         if not hasattr(given, "__array__"):
             return _from_dlpack(given)
+    if isinstance(given, list | tuple) and any(type(row) is not np.ndarray and hasattr(row, "filled") for row in given):
+        raise TypeError("a row is masked; fill or drop its masked values first")  # NumPy would take what is behind it
     return np.asarray(given)
 
 

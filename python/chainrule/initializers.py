@@ -168,6 +168,8 @@ def _put(name: str, given: object, target: Array) -> None:
         values = np.asarray(given)
     except ValueError:
         raise ValueError(f"{name} must be an array of shape {target.shape}; got sequences of several lengths") from None
+    if hasattr(given, "filled"):
+        raise TypeError(f"{name} must not be masked; fill the masked values first")
     if values.dtype.kind not in "biuf":
         raise TypeError(f"{name} must be an array of real numbers; got dtype {values.dtype}")
     if values.shape != target.shape:

@@ -110,9 +110,13 @@ class Metrics:
 
 
 def _read_value(name: str, given: Any) -> float:
-    if isinstance(given, bool) or np.ndim(given) > 0 or not hasattr(given, "__float__"):
+    kind = getattr(getattr(given, "dtype", None), "kind", "f")  # complex numbers, texts and times have a float, too
+    if isinstance(given, bool) or np.ndim(given) > 0 or not hasattr(given, "__float__") or kind not in "iuf":
         raise TypeError(f"metric {name!r} must return a number, got {given!r}")
-    value = float(given)
+    try:
+        value = float(given)
+    except OverflowError:  # an integer
+        value = math.inf if given > 0 else -math.inf
     if math.isnan(value):
         raise ValueError(f"metric {name!r} must return a number, got NaN")
     return value

@@ -15,7 +15,7 @@ from .freezing import Freezable
 from .losses import Loss
 from .threads import resolve
 from .trainable import Trainable
-from .views import LayerViews, layer_views
+from .views import LayerViews, layer_views, write_numbers
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
@@ -142,8 +142,8 @@ class Net(Trainable, Freezable, Exchangeable):
     def _build(self, config: NetConfig, seed: int, threads: int | None) -> None:
         core = _core.Net32 if config.dtype == "float32" else _core.Net64
         self.config = config
-        self.seed = seed
-        self.threads = threads
+        self._seed = seed
+        self._threads = threads
         self._core = core(
             config.sizes,
             config.activations,
@@ -173,6 +173,16 @@ class Net(Trainable, Freezable, Exchangeable):
         return f"Net({', '.join(parts)}, seed={self.seed})"
 
     @property
+    def seed(self) -> int:
+        """Fixes the order of the rows, dropout and noise, and the first parameters where they were drawn."""
+        return self._seed
+
+    @property
+    def threads(self) -> int | None:
+        """The most threads that the net may use; None is what `chainrule.set_threads` says."""
+        return self._threads
+
+    @property
     def parameters(self) -> Array:
         """Flat writable view of all parameters: the weights of every layer, row-major, then the biases.
 
@@ -182,7 +192,7 @@ class Net(Trainable, Freezable, Exchangeable):
 
     @parameters.setter
     def parameters(self, values: ArrayLike) -> None:
-        self._core.parameters[...] = values
+        write_numbers("parameters", values, self._core.parameters)
 
     @property
     def gradients(self) -> Array:
@@ -194,7 +204,7 @@ class Net(Trainable, Freezable, Exchangeable):
 
     @gradients.setter
     def gradients(self, values: ArrayLike) -> None:
-        self._core.gradients[...] = values
+        write_numbers("gradients", values, self._core.gradients)
 
     @property
     def weights(self) -> LayerViews:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, overload
 
+import numpy as np
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from .config import NetConfig
     from .trace import Array
 
-__all__ = ["LayerViews", "layer_views"]
+__all__ = ["LayerViews", "layer_views", "write_numbers"]
 
 
 class LayerViews(Sequence[Any]):
@@ -32,13 +34,34 @@ class LayerViews(Sequence[Any]):
         return self._views[layer]
 
     def __setitem__(self, layer: int, values: ArrayLike) -> None:
-        self._views[layer][...] = values
+        write_numbers(f"layer {layer}", values, self._views[layer])
 
     def __len__(self) -> int:
         return len(self._views)
 
     def __repr__(self) -> str:
         return repr(self._views)
+
+
+def write_numbers(name: str, given: ArrayLike, target: Array) -> None:
+    """Write real numbers into an array, broadcast to its shape.
+
+    Raises
+    ------
+    TypeError
+        They are something else, or masked.
+    ValueError
+        They have another shape.
+    """
+    values = np.asanyarray(given)
+    if values.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must be real numbers; got {given!r:.80} of dtype {values.dtype}")
+    if hasattr(values, "mask"):
+        raise TypeError(f"{name} must not be masked; fill the masked values first")
+    try:
+        target[...] = values
+    except ValueError:
+        raise ValueError(f"{name} must have the shape {target.shape}, or be broadcast to it; got {values.shape}") from None
 
 
 def layer_views(config: NetConfig, arena: Array) -> tuple[LayerViews, LayerViews]:
