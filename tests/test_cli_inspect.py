@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -119,3 +121,24 @@ def test_refused(capsys, tmp_path):
             printed = capsys.readouterr()
             assert printed.err.startswith(f"chainrule: error: {message}")
             assert (printed.out, printed.err.count("\n")) == ("", 1)
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="no names for open files here")
+def test_pipe(capsys, tmp_path):
+    """A pipe can be read once, and has no size."""
+    assert main(["train", "--quiet", "--epochs", "1", "--hidden", "4"]) == 0
+    expected = inspect(capsys, "penguins.safetensors")
+    content = (tmp_path / "penguins.safetensors").read_bytes()
+    for options in (["--json"], []):
+        end, start = os.pipe()
+        assert os.write(start, content) == len(content)
+        os.close(start)
+        try:
+            assert main(["inspect", f"/dev/fd/{end}", *options]) == 0
+        finally:
+            os.close(end)
+        printed = capsys.readouterr().out
+        if options:
+            assert json.loads(printed) == expected | {"model": f"/dev/fd/{end}", "bytes": None}
+        else:
+            assert printed.startswith(f"model: /dev/fd/{end}\nnetwork: ")

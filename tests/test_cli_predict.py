@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -187,4 +188,39 @@ def test_threads(rents, capsys):
     assert main(["predict", rents, "rents.csv"]) == 0
     expected = capsys.readouterr()
     assert main(["predict", rents, "rents.csv", "--threads", "1"]) == 0
+    assert capsys.readouterr() == expected
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_classes_that_float64_would_round_are_exact(tmp_path, capsys, kind):
+    ids = [9007199254740992, 9007199254740993, 123456789012345678]
+    columns = {"x": [float(row % 3) for row in range(60)], "id": [ids[row % 3] for row in range(60)]}
+    if kind == "csv":
+        rows = zip(*columns.values(), strict=True)
+        (tmp_path / "ids.csv").write_text("x,id\n" + "".join(f"{x},{each}\n" for x, each in rows))
+    else:
+        pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+        parquet.write_table(pyarrow.table(columns), "ids.parquet")
+    words = ["train", f"ids.{kind}", "--target", "id", "--task", "classification", "--quiet"]
+    assert main([*words, "--epochs", "200", "--lr", "0.05"]) == 0
+    capsys.readouterr()
+    assert main(["predict", "ids.safetensors", f"ids.{kind}"]) == 0
+    printed = capsys.readouterr()
+    assert [row["predicted_id"] for row in predictions(printed.out)] == list(map(str, columns["id"]))
+    assert printed.err == "score: accuracy 1.0000\n"
+
+
+def test_a_model_that_is_saved_anew_in_between(rents, tmp_path, capsys, monkeypatch):
+    """Net and encoding are of the same reading, so the file may be replaced after it."""
+    assert main(["predict", rents, "rents.csv"]) == 0
+    expected = capsys.readouterr()
+    read_bytes = Path.read_bytes
+
+    def read_and_replace(path):
+        content = read_bytes(path)
+        Net([2, 1]).save(path)
+        return content
+
+    monkeypatch.setattr(Path, "read_bytes", read_and_replace)
+    assert main(["predict", rents, "rents.csv"]) == 0
     assert capsys.readouterr() == expected

@@ -399,3 +399,31 @@ def _arguments_of(optimizer):
     """Constants that PyTorch's optimizer can be made with."""
     code = type(optimizer).__init__.__code__
     return code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kind", [Adam, AdamW, NAdam, RMSprop, Adagrad])
+@pytest.mark.parametrize("epsilon", [5e-324, 1e-40, 1e300])
+def test_an_epsilon_beyond_the_dtype_is_none_and_no_division_by_zero(kind, epsilon, dtype):
+    """Also for the weights of an input that is always 0, whose gradients are."""
+    net = chainrule.Net([3, 4, 1], output="identity", dtype=dtype, seed=0)
+    X = np.random.default_rng(0).standard_normal((40, 3))
+    X[:, 1] = 0
+    before = net.parameters.copy()
+    history = net.fit(X, X[:, :1], epochs=3, optimizer=kind(epsilon=epsilon))
+    assert np.isfinite(history.loss).all()
+    moved = abs(net.parameters - before)
+    decay = 1e-3 * abs(before) if kind is AdamW else 0
+    assert (moved[4:8] <= (decay[4:8] if kind is AdamW else 0)).all()
+    assert (moved <= decay + 1e-30).all() == (epsilon > 1)
+
+
+@pytest.mark.parametrize("limit", ["max_norm", "clip_norm", "clip_value"])
+def test_a_limit_that_is_subnormal_is_one(limit):
+    net, X = chainrule.Net([3, 4, 1], dtype="float64", seed=0), np.ones((5, 3))
+    before = net.parameters.copy()
+    net.fit(X, X[:, :1] / 2, epochs=3, optimizer="sgd", **{limit: 1e-320})
+    if limit == "max_norm":
+        assert max(abs(weights).max() for weights in net.weights) < 1e-300
+    else:
+        np.testing.assert_allclose(net.parameters, before, atol=1e-300)

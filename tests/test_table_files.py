@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import sys
+import zipfile
+from decimal import Decimal
 
 import numpy as np
 import pytest
 
 from chainrule.datasets import DATASETS
-from chainrule.tables import TableEncoder, infer_task, parse_table, read_table
+from chainrule.tables import Categories, TableEncoder, infer_task, parse_table, read_table
 
 
 def npy(array) -> bytes:
@@ -105,8 +107,6 @@ class TestParquet:
 
     def test_other_types(self):
         pyarrow = pytest.importorskip("pyarrow")
-        from decimal import Decimal
-
         columns = {"d": [Decimal("1.25"), Decimal("2.50")], "c": pyarrow.array(["u", "v"]).dictionary_encode()}
         read = parse_table(parquet(**columns), "a.parquet")
         assert (read.numbers("d").tolist(), read.text("c")) == ([1.25, 2.5], ["u", "v"])
@@ -126,6 +126,82 @@ class TestParquet:
         monkeypatch.setitem(sys.modules, "pyarrow", None)
         with pytest.raises(ImportError, match=r"a\.parquet needs pyarrow: pip install 'chainrule\[parquet\]'"):
             parse_table(b"PAR1", "a.parquet")
+
+
+IDS = [2**53 + 1, 2**53, 123456789012345678, 2**63 - 1]
+
+
+class TestIntegersThatFloat64Rounds:
+    @pytest.mark.parametrize(
+        ("content", "name"),
+        [
+            (lambda: npy(np.array(IDS)), "a.npy"),
+            (lambda: npz(**{"0": np.array(IDS, dtype=">i8")}), "a.npz"),
+            (lambda: npz(**{"0": np.array(IDS, dtype=np.uint64)}), "a.npz"),
+            (lambda: parquet(**{"0": IDS}), "a.parquet"),
+            (lambda: parquet(**{"0": [Decimal(i) for i in IDS]}), "a.parquet"),
+        ],
+        ids=["npy", "npz", "npz unsigned", "parquet", "parquet decimal"],
+    )
+    def test_they_are_exact_labels(self, content, name):
+        read = parse_table(content(), name)
+        target = Categories.fit(read, "0")
+        assert target == Categories("0", tuple(map(str, sorted(IDS))), numeric=True)
+        assert target.decode(target.encode_indices(read)) == list(map(str, IDS))
+        assert read.numbers("0").tolist() == list(map(float, IDS))
+
+    def test_the_same_from_every_kind_of_file(self):
+        values = [2.0**53, 2.0**70, 1e23, -1e300]
+        text = "y\n" + "\n".join(map(repr, values))
+        read = [parse_table(npz(y=values), "a.npz"), parse_table(text.encode(), "a.csv")]
+        assert Categories.fit(read[0], "y") == Categories.fit(read[1], "y")
+
+    def test_of_longer_floats(self):
+        column = np.array([2**53, 1], dtype=np.longdouble) + 1
+        if column[0] == 2**53:
+            pytest.skip("no longer than float64 here")
+        assert Categories.fit(parse_table(npy(column), "a.npy"), "0").labels == ("2", "9007199254740993")
+
+    def test_those_that_fit_stay_numbers(self):
+        cells = parse_table(npz(y=np.array([2**53, -(2**60)])), "a.npz").cells["y"]
+        assert isinstance(cells, np.ndarray)
+
+
+class TestTextAsBytes:
+    @pytest.mark.parametrize("length", [-1, 4])
+    def test_of_parquet_is_decoded(self, length):
+        pyarrow = pytest.importorskip("pyarrow")
+        texts = ["käs", " b  ", "yz\0\0"] if length == 4 else ["käsekuchen", " b", "yz"]
+        column = pyarrow.array([text.encode() for text in texts], type=pyarrow.binary(length))
+        expected = [text.strip(" \0") for text in texts]
+        for each in (column, column.dictionary_encode()):
+            assert parse_table(parquet(c=each), "a.parquet").text("c") == expected
+
+    def test_null_is_missing(self):
+        with pytest.raises(ValueError, match=r"a\.parquet, row 2, column 'c': the value is missing"):
+            parse_table(parquet(c=[b"x", None]), "a.parquet").text("c")
+
+    def test_that_is_none_is_refused(self):
+        with pytest.raises(ValueError, match=r"^a\.parquet, column 'c': not text in UTF-8 \(invalid start byte\)"):
+            parse_table(parquet(c=[b"x", b"\xff"]), "a.parquet")
+
+
+@pytest.mark.parametrize("dtype", ["M8[D]", "M8[us]", "M8[ns]", "m8[s]", "m8[ns]"])
+def test_no_time_is_a_missing_value(dtype):
+    read = parse_table(npz(t=np.array([1, "NaT", 3], dtype=dtype)), "a.npz")
+    for ask in (read.text, read.is_numeric):
+        with pytest.raises(ValueError, match=r"a\.npz, row 2, column 't': the value is missing"):
+            ask("t")
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.xlsx", "standard input"])
+def test_a_spreadsheet_is_no_csv(name):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("[Content_Types].xml", "<Types/>")
+        archive.writestr("xl/workbook.xml", "<workbook/>")
+    with pytest.raises(ValueError, match=rf"^{name} is a ZIP archive such as a spreadsheet; export it as CSV"):
+        parse_table(file.getvalue(), name)
 
 
 RECORDS = np.array([(1.5, "x"), (2.5, "y")], dtype=[("size", "f4"), ("kind", "U3")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
 import numpy as np
@@ -87,7 +88,9 @@ class TestReading:
             (",b\n1,2\n", r"column 1 has no name"),
             ('a,b\n1,"2\n3,4\n', r"line 3: not CSV"),
             (b"a,b\n\xff\xfe,2\n", r"not a text file in UTF-8"),
-            ("a,b\n1,2\n".encode("utf-16"), r"not a text file in UTF-8"),
+            ("a,b\n1,2\n".encode("utf-16"), r"data\.csv is UTF-16; save it as UTF-8"),
+            (b"\xfe\xff" + "a,b\n1,2\n".encode("utf-16-be"), r"data\.csv is UTF-16; save it as UTF-8"),
+            (gzip.compress(b"a,b\n1,2\n", mtime=0), r"data\.csv is compressed by gzip; unpack it first"),
         ],
     )
     def test_refused(self, write, content, message):
@@ -259,6 +262,29 @@ class TestEncoder:
         encoder = TableEncoder.fit(numbers, "y", "classification")
         assert encoder.target.labels == ("-1.5", "9", "10")
         assert encoder.encode_target(numbers).tolist() == [2, 1, 1, 2, 0]
+
+    @pytest.mark.parametrize(
+        ("cells", "labels"),
+        [
+            (["9007199254740993", "9007199254740992"], ("9007199254740992", "9007199254740993")),
+            (["-9007199254740993", "-9007199254740992", "0.5"], ("-9007199254740993", "-9007199254740992", "0.5")),
+            (["123456789012345678", "9007199254740995.0", "1e3"], ("1000", "9007199254740995", "123456789012345678")),
+            (["9.007199254740993e15", "3"], ("3", "9007199254740993")),
+            (["1" + "0" * 23, "1e23", "+" + "1" + "0" * 23], (str(int(1e23)), "1" + "0" * 23)),  # 1e23 is a float
+            (["9007199254740993.5", "1"], ("1", "9007199254740994")),
+        ],
+    )
+    def test_integers_that_float64_rounds_keep_every_digit_as_classes(self, cells, labels):
+        numbers = table(a=range(len(cells)), y=cells)
+        encoder = TableEncoder.fit(numbers, "y", "classification")
+        assert encoder.target == Categories("y", labels, numeric=True)
+        assert sorted(set(encoder.encode_target(numbers).tolist())) == list(range(len(labels)))
+        assert numbers.numbers("y").tolist() == [float(cell) for cell in cells]
+
+    def test_an_integer_beside_a_known_one_is_unknown(self):
+        target = Categories("y", ("9007199254740992", "9007199254740994"), numeric=True)
+        with pytest.raises(ValueError, match="line 3, column 'y': '9007199254740993' is not known"):
+            target.encode_indices(table(y=[2**53, 2**53 + 1]))
 
     def test_counts_to_predict_are_not_scaled(self):
         encoder = TableEncoder.fit(self.people, "weight", "regression", scale_target=False)

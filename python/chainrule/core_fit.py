@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from . import _core
 from .engine import FitOptions
 from .fit_data import FitData
@@ -45,9 +47,14 @@ def _core_regularization(given: Regularization) -> _core.Regularization:
     return _core.Regularization(
         l1=float(given.l1),
         l2=float(given.l2),
-        clip_value=float(given.clip_value or 0),
-        clip_norm=float(given.clip_norm or 0),
-        max_norm=float(given.max_norm or 0),
+        clip_value=_limit(given.clip_value),
+        clip_norm=_limit(given.clip_norm),
+        max_norm=_limit(given.max_norm),
         penalize_biases=given.penalize_biases,
         per_weight=given.per_weight,
     )
+
+
+def _limit(given: float | None) -> float:
+    """Return 0 for none; training takes subnormal numbers for 0, but a limit that is one is a limit."""
+    return 0.0 if given is None else max(float(given), sys.float_info.min)

@@ -35,6 +35,7 @@ __all__ = [
     "Tensors",
     "check_tensor",
     "load",
+    "load_with_metadata",
     "read",
     "read_metadata",
     "reading",
@@ -98,11 +99,28 @@ def save(net: Net, path: str | os.PathLike[str], metadata: dict[str, str], run: 
 
 def load(cls: type[Net], path: str | os.PathLike[str]) -> Net:
     """Read a net from `path`; see `Net.load`."""
-    tensors, metadata = read(Path(path))
-    with reading(Path(path)):
+    return _load(cls, Path(path))[0]
+
+
+def load_with_metadata(path: str | os.PathLike[str]) -> tuple[Net, dict[str, str]]:
+    """Return the net of a file and its metadata, of the same reading: the next might find another file.
+
+    Raises
+    ------
+    OSError, ModelFormatError
+        As `Net.load`.
+    """
+    from .net import Net
+
+    return _load(Net, Path(path))
+
+
+def _load(cls: type[Net], path: Path) -> tuple[Net, dict[str, str]]:
+    tensors, metadata = read(path)
+    with reading(path):
         net = _build(cls, json.loads(metadata["chainrule"]), tensors)
         net._run_id = json.loads(metadata[RUN_KEY])["id"] if RUN_KEY in metadata else None
-        return net
+        return net, metadata
 
 
 @contextlib.contextmanager

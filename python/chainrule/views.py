@@ -61,7 +61,8 @@ def write_numbers(name: str, given: ArrayLike, target: Array) -> None:
     try:
         target[...] = values
     except ValueError:
-        raise ValueError(f"{name} must have the shape {target.shape}, or be broadcast to it; got {values.shape}") from None
+        shape = target.shape
+        raise ValueError(f"{name} must have the shape {shape}, or be broadcast to it; got {values.shape}") from None
 
 
 def layer_views(config: NetConfig, arena: Array) -> tuple[LayerViews, LayerViews]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..config import NetConfig
 from ..export.c_source import check_name
-from ..files import read_metadata
+from ..files import load_with_metadata
 from .errors import UsageError
 from .exit_codes import DONE
 from .outputs import check_output, to_json, writing
@@ -52,9 +52,7 @@ def run(args: argparse.Namespace) -> int:
         except ValueError as error:
             raise UsageError(f"--name: {error}") from None
     check_output(args.output, force=args.force, inputs=[args.model])
-    from ..net import Net
-
-    net, metadata = Net.load(args.model), read_metadata(args.model)
+    net, metadata = load_with_metadata(args.model)
     with writing(args.output):
         if to == "onnx":
             net.to_onnx(args.output, metadata)

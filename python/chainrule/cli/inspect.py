@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..files import read_metadata
+from ..files import load_with_metadata
 from ..tables import Categories, TableEncoder
 from ..tables.table import counted, listed
 from .exit_codes import DONE
@@ -38,11 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read the model and print what it is."""
-    from ..net import Net
-
-    net = Net.load(args.model)
-    metadata = read_metadata(args.model)
-    encoder = read_encoder(args.model) if "table" in metadata else None
+    net, metadata = load_with_metadata(args.model)
+    encoder = read_encoder(args.model, metadata) if "table" in metadata else None
     facts = _describe(args.model, net, encoder, sorted(metadata.keys() - {"chainrule", "table"}))
     print(to_json(facts) if args.json else "\n".join(_lines(facts)))
     return DONE
@@ -53,7 +50,7 @@ def _describe(path: Path, net: Net, encoder: TableEncoder | None, other_entries:
     rule, steps, _ = net._core.read_optimizer_state()
     return {
         "model": str(path),
-        "bytes": path.stat().st_size,
+        "bytes": path.stat().st_size if path.is_file() else None,  # a pipe has no size
         "sizes": config.sizes,
         "activations": config.activations,
         "loss": str(config.loss),
@@ -87,7 +84,7 @@ def _describe_table(encoder: TableEncoder) -> dict[str, Any]:
 def _lines(facts: dict[str, Any]) -> list[str]:
     """Return the same for the eyes, without what is as usual."""
     rows = {
-        "model": f"{facts['model']}, {facts['bytes']} bytes",
+        "model": facts["model"] + ("" if facts["bytes"] is None else f", {facts['bytes']} bytes"),
         "network": f"{'-'.join(map(str, facts['sizes']))}, {', '.join(facts['activations'])}",
         "loss": f"{facts['loss']}, {facts['reduction']} over rows",
         "parameters": f"{facts['parameters']}, {facts['dtype']}" + ("" if facts["bias"] else ", no biases"),

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ModelFormatError
-from ..files import read_metadata, write_atomically
+from ..files import load_with_metadata, write_atomically
 from ..tables import Categories, Table, TableEncoder, describe_scores, score
 from ..tables.table import listed
 from .errors import UsageError
@@ -65,10 +65,10 @@ def run(args: argparse.Namespace) -> int:
         if output.suffix.lower() in OTHER_FORMATS:
             raise UsageError(f"--output {output}: predictions are written as CSV, or as JSON with --json")
         check_output(output, force=args.force, inputs=[args.model, args.data])
-    encoder = read_encoder(args.model)
+    net, metadata = load_with_metadata(args.model)
+    encoder = read_encoder(args.model, metadata)
     if args.probabilities and encoder.task == "regression":
         raise ValueError(f"--probabilities needs a model of classes; {args.model} predicts numbers")
-    net = _load(args.model, args.threads)
     table = read_input(args.data)
     X = encoder.encode_features(table)
     if (X.shape[1], encoder.outputs) != (net.config.features, net.config.outputs):
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
             f"{args.model} is inconsistent: its table gives {X.shape[1]} inputs and {encoder.outputs} outputs, "
             f"its network has {net.config.features} and {net.config.outputs}"
         )
-    outputs = net.predict(X)
+    outputs = _limit_threads(net, args.threads).predict(X)
     scores = _comment(encoder, table, outputs)
     columns = _prediction_columns(encoder, outputs, probabilities=args.probabilities)
     text = to_json({"predictions": columns, "score": scores}) + "\n" if args.json else _to_csv(columns)
@@ -84,9 +84,8 @@ def run(args: argparse.Namespace) -> int:
     return DONE
 
 
-def read_encoder(model: Path) -> TableEncoder:
-    """Return how the columns of a table are encoded for a model; OSError or ModelFormatError if it does not say."""
-    metadata = read_metadata(model)
+def read_encoder(model: Path, metadata: dict[str, str]) -> TableEncoder:
+    """Return how the metadata of a model say that a table is encoded; ModelFormatError if they do not."""
     if "table" not in metadata:
         raise ModelFormatError(f"{model} holds no description of a table: it was not written by 'chainrule train'")
     try:
@@ -95,13 +94,12 @@ def read_encoder(model: Path) -> TableEncoder:
         raise ModelFormatError(f"{model}: {error}") from None
 
 
-def _load(model: Path, threads: int | None) -> Net:
-    """Return the net of a model file, to predict with at most so many threads."""
-    from ..net import Net
-
-    net = Net.load(model)
+def _limit_threads(net: Net, threads: int | None) -> Net:
+    """Return a net that predicts the same with at most so many threads."""
     if threads is None:
         return net
+    from ..net import Net
+
     config = net.config
     hidden, output = config.activations[:-1], config.activations[-1]
     limited = Net(

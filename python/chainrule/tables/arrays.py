@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .table import Cells, Table, counted
+from .table import INEXACT, Cells, Table, counted
 
 __all__ = ["parse_npy", "parse_npz", "parse_parquet"]
 
@@ -46,9 +46,15 @@ def parse_npz(content: bytes, source: str) -> Table:
     """
     with _naming(source, "a file of numpy.savez"), np.load(BytesIO(content), allow_pickle=False) as file:
         arrays = {name: file[name] for name in file}
+    # NumPy gives other members of the archive as bytes.
+    if arrays and not any(isinstance(array, np.ndarray) for array in arrays.values()):
+        raise ValueError(
+            f"{source} is a ZIP archive such as a spreadsheet; export it as CSV "
+            f"(not a file of numpy.savez: {next(iter(arrays))!r} is no array)"
+        )
     columns: list[tuple[str, NDArray[Any]]] = []
     for name, array in arrays.items():
-        if not isinstance(array, np.ndarray):  # NumPy gives other members of the archive as bytes
+        if not isinstance(array, np.ndarray):
             raise ValueError(f"{source} is not a file of numpy.savez: {name!r} is no array")
         found = _columns_of(array, f"{source}: array {name!r}")
         columns += [(name if len(found) == 1 else f"{name}.{i}", column) for i, column in enumerate(found)]
@@ -108,9 +114,10 @@ def _from_arrow(column: Any) -> NDArray[Any]:
     kind = column.type
     if types.is_integer(kind) or types.is_floating(kind):
         return np.asarray(column.to_numpy())
-    if types.is_decimal(kind):
-        return np.array([np.nan if value is None else float(value) for value in column.to_pylist()], dtype=np.float64)
-    return np.array(["" if value is None else str(value) for value in column.to_pylist()], dtype=object)
+    # Decimals too: as text they keep all their digits.
+    texts = np.empty(len(column), dtype=object)
+    texts[:] = column.to_pylist()
+    return texts
 
 
 def _make_table(source: str, columns: list[tuple[str, NDArray[Any]]]) -> Table:
@@ -133,8 +140,7 @@ def _make_table(source: str, columns: list[tuple[str, NDArray[Any]]]) -> Table:
 def _read_cells(column: NDArray[Any], place: str) -> Cells:
     """Return numbers as numbers, and all else as the text that it would be in a CSV file."""
     if column.dtype.kind in "iuf":
-        with np.errstate(over="ignore"):
-            return column.astype(np.float64)
+        return _read_numbers(column)
     if column.dtype.itemsize == 0:
         raise ValueError(f"{place} is empty: its dtype is {column.dtype}")
     if column.dtype.kind == "V":
@@ -143,13 +149,29 @@ def _read_cells(column: NDArray[Any], place: str) -> Cells:
         )
     if column.dtype.kind == "c":
         raise ValueError(f"{place}: the numbers are complex; they must be real")
+    if column.dtype.kind == "U" and not _is_unicode(column):
+        raise ValueError(f"{place}: not text, but numbers beyond Unicode")
     try:
-        texts = np.char.decode(column, "utf-8") if column.dtype.kind == "S" else column
+        return [_read_text(value) for value in column.tolist()]
     except UnicodeDecodeError as error:
         raise ValueError(f"{place}: not text in UTF-8 ({error.reason})") from None
-    if texts.dtype.kind == "U" and not _is_unicode(texts):
-        raise ValueError(f"{place}: not text, but numbers beyond Unicode")
-    return [str(value).strip() for value in texts.tolist()]
+
+
+def _read_numbers(column: NDArray[Any]) -> Cells:
+    """Return float64; or text, if it is of integers that float64 would round, which may be labels."""
+    with np.errstate(over="ignore"):
+        numbers = column.astype(np.float64)
+    large = column[np.abs(numbers) >= INEXACT].tolist()
+    return numbers if all(float(value) == value for value in large) else [str(value) for value in column.tolist()]
+
+
+def _read_text(value: Any) -> str:
+    """Return a value as the text that it would be in a CSV file: nothing where it is missing."""
+    if value is None:  # which NumPy makes of NaT, and pyarrow of null
+        return ""
+    # Bytes of a fixed length are filled up with zeros.
+    text = value.rstrip(b"\0").decode("utf-8") if isinstance(value, bytes) else str(value)
+    return text.strip()
 
 
 def _is_unicode(texts: NDArray[Any]) -> bool:

@@ -11,6 +11,13 @@ __all__ = ["parse_csv"]
 
 DELIMITERS = ",;\t"
 
+#: How files begin that are easily taken for CSV in UTF-8, and what to do about them.
+OTHER_KINDS = {
+    b"\x1f\x8b": "is compressed by gzip; unpack it first",
+    b"\xff\xfe": "is UTF-16; save it as UTF-8",
+    b"\xfe\xff": "is UTF-16; save it as UTF-8",
+}
+
 
 def parse_csv(content: bytes, source: str) -> Table:
     """Read CSV in UTF-8 (with or without a byte order mark) whose first line names the columns.
@@ -24,6 +31,9 @@ def parse_csv(content: bytes, source: str) -> Table:
         It is empty, has a header only, is not UTF-8 or not CSV, has an unnamed or a duplicate
         column, or a row whose number of fields differs from the header's.
     """
+    for first, fault in OTHER_KINDS.items():
+        if content.startswith(first):
+            raise ValueError(f"{source} {fault}")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .table import Table, listed, number_label, read_number
+from .table import Table, label_order, listed, number_label, read_number, text_label
 from .task import Task
 
 __all__ = ["Categories", "Standardised", "TableEncoder"]
@@ -107,7 +107,7 @@ class Categories:
                 f"{table.source}, column {name!r}: {len(labels)} different values are too many "
                 f"for categories; at most {MAX_CATEGORIES}"
             )
-        ordered = sorted(labels, key=float) if unfitted.numeric else sorted(labels)
+        ordered = sorted(labels, key=label_order) if unfitted.numeric else sorted(labels)
         return cls(name, tuple(ordered), unfitted.numeric)
 
     @property
@@ -148,7 +148,9 @@ class Categories:
     def _read_labels(self, table: Table) -> list[str]:
         if not self.numeric:
             return table.text(self.name)
-        return [number_label(value) for value in table.numbers(self.name).tolist()]
+        values = table.numbers(self.name)  # which refuses what is no finite number
+        cells = table.cells[self.name]
+        return list(map(text_label, cells)) if isinstance(cells, list) else list(map(number_label, values.tolist()))
 
 
 Column = Standardised | Categories

@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Cells", "Table", "counted", "listed", "number_label", "read_number"]
+__all__ = ["INEXACT", "Cells", "Table", "counted", "label_order", "listed", "number_label", "read_number", "text_label"]
 
 #: A column as it was found: text, or numbers with NaN for those that are missing.
 Cells: TypeAlias = "list[str] | NDArray[np.float64]"
@@ -22,6 +22,8 @@ Cells: TypeAlias = "list[str] | NDArray[np.float64]"
 MISSING = frozenset({"", "na", "n/a", "#n/a", "<na>", "nan", "null", "?"})
 #: From this share of numbers on, the odd text in a column is taken for a slip and not for a category.
 MOSTLY_NUMBERS = 0.9
+#: From here on float64 no longer holds every integer.
+INEXACT = 2**53
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,25 @@ def _first_missing(cells: Cells) -> int | None:
 def number_label(value: float) -> str:
     """Return the text by which a number is a label: ``1`` for 1.0, else as many digits as it takes."""
     return str(int(value)) if value.is_integer() else repr(value)
+
+
+def text_label(cell: str) -> str:
+    """Return the label of text that holds a finite number: as `number_label`, but integers are never rounded."""
+    value = float(cell)
+    if abs(value) < INEXACT:
+        return number_label(value)
+    from decimal import Decimal  # here, because hardly any table has numbers of this size
+
+    exact = Decimal(cell)
+    # 1e+23 is how programs write a float; the same number in 24 digits is an integer.
+    written_float = "e" in cell.lower() and exact == Decimal(repr(value))
+    return number_label(value) if written_float or exact != exact.to_integral_value() else str(int(exact))
+
+
+def label_order(label: str) -> tuple[float, int]:
+    """Return a key that sorts the labels of numbers by value, also those that are equal as float64."""
+    value = float(label)
+    return value, int(label) if abs(value) >= INEXACT else 0
 
 
 def read_number(cell: str) -> float | None:
