@@ -13,6 +13,7 @@ import pytest
 from chainrule import Net
 from chainrule.cli import main
 from chainrule.datasets import DATASETS
+from chainrule.files import load_with_metadata
 from chainrule.tables import TableEncoder, read_table
 
 NUMBERS = "area,city,rent\n" + "".join(f"{a},{'Ulm' if a % 3 else 'Bonn'},{2 * a + (a % 3)}\n" for a in range(40))
@@ -224,3 +225,12 @@ def test_a_model_that_is_saved_anew_in_between(rents, tmp_path, capsys, monkeypa
     monkeypatch.setattr(Path, "read_bytes", read_and_replace)
     assert main(["predict", rents, "rents.csv"]) == 0
     assert capsys.readouterr() == expected
+
+
+def test_a_model_of_nan_predicts_nothing(penguins, capsys):
+    """As a damaged file may hold; the first class of all would look like a prediction."""
+    net, metadata = load_with_metadata(penguins)
+    net.parameters[-1] = np.nan
+    net.save(penguins, metadata)
+    assert main(["predict", penguins, str(DATASETS["penguins"].path)]) == 1
+    assert "has parameters that are not finite" in capsys.readouterr().err

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import Protocol, cast
 
-from .errors import UsageError
+from .errors import Interrupted, UsageError
 from .exit_codes import DONE, FAILED, INTERRUPTED, WRONG_USAGE
 
 __all__ = ["main"]
@@ -52,14 +52,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _run_to_exit(argv)
         _flush_output()  # which may be the first to meet a full disk, or a reader that has left
         return code
-    except KeyboardInterrupt:
-        return _fail("interrupted", INTERRUPTED)
-    except BrokenPipeError:
-        return _fail("standard output was closed before all was written")
+    except KeyboardInterrupt as error:
+        code = error.code if isinstance(error, Interrupted) else INTERRUPTED
+        return _fail(_with_notes("interrupted", error), code)
+    except BrokenPipeError as error:
+        return _fail(_with_notes("standard output was closed before all was written", error))
     except (ValueError, TypeError, ArithmeticError, MemoryError, OSError, ImportError) as error:
-        return _fail(_describe(error))
+        return _fail(_with_notes(_describe(error), error))
     except Exception as error:
-        return _fail(f"unexpected {type(error).__name__}: {error}; please report this")
+        return _fail(_with_notes(f"unexpected {type(error).__name__}: {error}; please report this", error))
 
 
 def _run_to_exit(argv: Sequence[str]) -> int:
@@ -115,6 +116,11 @@ def _describe(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def _with_notes(message: str, error: BaseException) -> str:
+    """Return the message with what the command has noted of the error, such as where a trained network is."""
+    return "; ".join([message, *getattr(error, "__notes__", [])])
 
 
 def _fail(message: str, code: int = FAILED) -> int:

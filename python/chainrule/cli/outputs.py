@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["check_output", "to_json", "writing"]
+__all__ = ["check_output", "noting", "save_elsewhere", "to_json", "writing"]
 
 
 def check_output(path: Path, *, force: bool, inputs: Sequence[Path] = ()) -> None:
@@ -46,6 +47,31 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as error:
         error.filename = os.fspath(path)
         raise
+
+
+@contextmanager
+def noting(note: str) -> Iterator[None]:
+    """Add a note to whatever goes wrong, for the line of error."""
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(note)
+        raise
+
+
+def save_elsewhere(path: Path, save: Callable[[Path], object]) -> Path | None:
+    """Save under a new name like that of `path` in the system's temporary folder; None if that fails too."""
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f"{path.stem}-", suffix=path.suffix)
+    except OSError:
+        return None
+    os.close(descriptor)
+    try:
+        save(Path(name))
+    except OSError:
+        os.unlink(name)
+        return None
+    return Path(name)
 
 
 def to_json(result: Mapping[str, Any]) -> str:

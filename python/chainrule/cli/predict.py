@@ -76,6 +76,8 @@ def run(args: argparse.Namespace) -> int:
             f"{args.model} is inconsistent: its table gives {X.shape[1]} inputs and {encoder.outputs} outputs, "
             f"its network has {net.config.features} and {net.config.outputs}"
         )
+    if not np.isfinite(net.parameters).all():
+        raise ModelFormatError(f"{args.model} has parameters that are not finite; its predictions mean nothing")
     outputs = _limit_threads(net, args.threads).predict(X)
     scores = _comment(encoder, table, outputs)
     columns = _prediction_columns(encoder, outputs, probabilities=args.probabilities)

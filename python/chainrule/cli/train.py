@@ -10,22 +10,25 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import DivergenceError
 from ..plots import plot_history
 from ..plots.canvas import new_figure, save_figure
 from ..tables.task import TASK_RULE
 from .errors import UsageError
-from .exit_codes import DONE, INTERRUPTED
+from .exit_codes import DONE, INTERRUPTED, of_signal
 from .inputs import STANDARD
-from .outputs import check_output, to_json, writing
-from .pictures import check_picture
-from .problem import Source, choose_source, prepare
+from .interrupt import Interrupts, catch_interrupts
+from .outputs import check_output, noting, save_elsewhere, to_json, writing
+from .pictures import check_picture, warm_up
+from .problem import Problem, Source, choose_source, prepare
 from .results import Outcome, as_json, test_scores
 from .train_options import add_arguments
 from .train_report import check_report, save_report
-from .training import build_net, check_checkpoint, check_layers, read_class_weight, train
+from .training import IndexWeight, build_net, check_checkpoint, check_layers, read_class_weight, train
 
 if TYPE_CHECKING:
     from ..history import History
+    from ..net import Net
     from .report import Report
 
 __all__ = ["DESCRIPTION", "EXAMPLES", "USAGE", "add_arguments", "run"]
@@ -39,6 +42,7 @@ the model. Part of the rows is kept for the test score, and part to stop trainin
 epoch with the lowest validation loss. Ctrl-C ends the training after the epoch at hand, and
 saves the best network so far; pressed twice, it saves the network as it is. With --checkpoint,
 it ends at once, and the same command goes on from there, as it does after a crash or --time-limit.
+SIGTERM and SIGHUP do what Ctrl-C does; the exit code is 130 after Ctrl-C, else 143 or 129.
 
 {TASK_RULE}
 """
@@ -64,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
     model_path, plot_path = _choose_outputs(args, source)
     check_report(args, source, [model_path, plot_path])
     check_checkpoint(args, [source.path, model_path, plot_path, args.report])
+    _warm_up(plot_path)
     from .report import Report
 
     report = Report(quiet=args.quiet or args.json)
@@ -79,23 +84,70 @@ def run(args: argparse.Namespace) -> int:
     class_weight = read_class_weight(args.class_weight, problem)
     report.show_data(problem)
     net = build_net(args, problem)
-    history = train(net, args, problem, class_weight, progress=report.live)
-    with writing(model_path):
-        net.save(model_path, metadata={"table": json.dumps(problem.encoder.to_dict())})
-    files = {"model": model_path, "plot": _save_plot(history, plot_path, source.name), "report": args.report}
-    if args.report is not None:
-        save_report(args.report, args, problem, net, history)
-    _tell(report, args, Outcome(problem, net, history, test_scores(problem, net), files))
-    if history.stopped in ("callback", "interrupted"):
-        saved = "the best network so far" if history.stopped == "callback" else "the network as it then was"
-        message = f"interrupted after epoch {history.epochs}; {saved} is in {model_path}"
-        if args.checkpoint is not None:
-            message += f"; to go on from {args.checkpoint}, give the same command with --force"
-        print(f"chainrule: {message}", file=sys.stderr)
-        return INTERRUPTED
-    data = "DATA" if source.path == STANDARD else shlex.quote(str(source.path))
-    report.show_next(f"chainrule predict {shlex.quote(str(model_path))} {data}")
-    return DONE
+    with catch_interrupts() as interrupts:
+        history = _train_and_save(net, args, problem, class_weight, model_path, interrupts, progress=report.live)
+        with noting(f"the model is in {model_path}"):
+            interrupts.spare(0)
+            files = {"model": model_path, **_save_pictures(args, problem, net, history, plot_path)}
+            _tell(report, args, Outcome(problem, net, history, test_scores(problem, net), files))
+            if interrupts.first is not None or history.stopped in ("callback", "interrupted"):
+                _tell_interrupted(args, net, history, model_path)
+                return INTERRUPTED if interrupts.first is None else of_signal(interrupts.first)
+            data = "DATA" if source.path == STANDARD else shlex.quote(str(source.path))
+            report.show_next(f"chainrule predict {shlex.quote(str(model_path))} {data}")
+            return DONE
+
+
+def _warm_up(plot: Path) -> None:
+    with catch_interrupts() as interrupts:
+        warm_up(plot)
+        interrupts.raise_caught()
+
+
+def _train_and_save(
+    net: Net,
+    args: argparse.Namespace,
+    problem: Problem,
+    class_weight: IndexWeight | None,
+    path: Path,
+    interrupts: Interrupts,
+    *,
+    progress: bool,
+) -> History:
+    """Train, and write the model to `path`: also what was learned before training diverged."""
+    try:
+        history = train(net, args, problem, class_weight, interrupts, progress=progress)
+    except DivergenceError as error:
+        if net.history is not None and net.history.epochs > 0:
+            with noting(" ".join(str(error).split())):
+                _save_model(net, problem, path)
+            error.add_note(f"the network as it was before that is in {path}")
+        raise
+    _save_model(net, problem, path)
+    return history
+
+
+def _save_model(net: Net, problem: Problem, path: Path) -> None:
+    """Write the model; where that fails, to the system's temporary folder, and raise OSError all the same."""
+    metadata = {"table": json.dumps(problem.encoder.to_dict())}
+    try:
+        with writing(path):
+            net.save(path, metadata)
+    except OSError as error:
+        # What may have taken hours to learn is not lost for want of a folder.
+        spare = save_elsewhere(path, lambda elsewhere: net.save(elsewhere, metadata))
+        if spare is not None:
+            error.add_note(f"the model is in {spare}")
+        raise
+
+
+def _tell_interrupted(args: argparse.Namespace, net: Net, history: History, path: Path) -> None:
+    """Say on stderr which network was saved."""
+    saved = "the network as it then was" if history.stopped == "interrupted" else "the best network so far"
+    message = f"interrupted after epoch {net.epochs_trained}; {saved} is in {path}"
+    if args.checkpoint is not None:
+        message += f"; to go on from {args.checkpoint}, give the same command with --force"
+    print(f"chainrule: {message}", file=sys.stderr)
 
 
 def _tell(report: Report, args: argparse.Namespace, outcome: Outcome) -> None:
@@ -125,6 +177,16 @@ def _choose_outputs(args: argparse.Namespace, source: Source) -> tuple[Path, Pat
         raise UsageError(f"--plot and --output name the same file, {plot}")
     check_output(plot, force=args.force, inputs=[source.path])
     return model, plot
+
+
+def _save_pictures(
+    args: argparse.Namespace, problem: Problem, net: Net, history: History, plot: Path
+) -> dict[str, Path | None]:
+    """Write the loss curves and the report, and return where."""
+    drawn = _save_plot(history, plot, problem.source.name)
+    if args.report is not None:
+        save_report(args.report, args, problem, net, history)
+    return {"plot": drawn, "report": args.report}
 
 
 def _save_plot(history: History, path: Path, name: str) -> Path | None:

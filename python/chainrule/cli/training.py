@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ..config import OUTPUT_OF_LOSS
 from ..errors import DivergenceError
+from ..history import History
 from ..optimizers import OPTIMIZERS
 from ..tables import Categories
 from ..tables.table import listed
 from .errors import UsageError
 from .inputs import STANDARD
-from .interrupt import stop_on_interrupt
+from .interrupt import Interrupts
 from .options import ClassWeight
 from .outputs import check_output
 from .problem import Problem
 
 if TYPE_CHECKING:
-    from ..history import History
     from ..net import Net
 
-__all__ = ["build_net", "check_checkpoint", "check_layers", "read_class_weight", "train"]
+__all__ = ["IndexWeight", "build_net", "check_checkpoint", "check_layers", "read_class_weight", "train"]
 
 BATCH_SIZE = 32
 
@@ -78,15 +78,26 @@ def build_net(args: argparse.Namespace, problem: Problem) -> Net:
 
 
 def train(
-    net: Net, args: argparse.Namespace, problem: Problem, class_weight: IndexWeight | None, *, progress: bool
+    net: Net,
+    args: argparse.Namespace,
+    problem: Problem,
+    class_weight: IndexWeight | None,
+    interrupts: Interrupts,
+    *,
+    progress: bool,
 ) -> History:
-    """Fit the net; Ctrl-C ends the fit after the epoch, and once more, or with a checkpoint, at once."""
+    """Fit the net; Ctrl-C ends the fit after the epoch, and once more, or with a checkpoint, at once.
+
+    After the fit all further signals are spared, for what was learned is to be saved.
+    """
     X, Y, split = problem.X, problem.Y, problem.split
     rule = OPTIMIZERS[args.optimizer]
     default_batch = None if rule.full_batch else BATCH_SIZE
+    # A callback that stops a run ends it for good; a run with a checkpoint is to go on.
+    stops_gently = args.checkpoint is None
     try:
-        # A callback that stops a run ends it for good; a run with a checkpoint is to go on.
-        with stop_on_interrupt() if args.checkpoint is None else nullcontext() as callback:
+        interrupts.spare(1 if stops_gently else 0)
+        try:
             return net.fit(
                 X[split.train],
                 Y[split.train],
@@ -99,17 +110,22 @@ def train(
                 patience=args.patience,
                 l2=args.l2,
                 time_limit=args.time_limit,
-                callback=callback,
+                callback=interrupts.stop if stops_gently else None,
                 progress=progress,
                 checkpoint=args.checkpoint,
                 every=args.every or 1,
             )
+        finally:
+            interrupts.spare(math.inf)
     except DivergenceError as error:
         raise DivergenceError(f"{error}; try a smaller --lr") from None
-    except KeyboardInterrupt:
-        if net.history is None:
+    except (KeyboardInterrupt, OSError) as error:
+        # With a terminal that hangs up, the progress bar fails too.
+        learned = net.history is not None or net.epochs_trained > 0
+        if not learned or (isinstance(error, OSError) and interrupts.first is None):
             raise
-        return net.history
+        # An interrupt just when the fit ended may have cost its record; the net is whole.
+        return net.history or History(stopped="interrupted")
 
 
 def read_class_weight(given: ClassWeight | None, problem: Problem) -> IndexWeight | None:
