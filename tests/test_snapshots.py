@@ -53,3 +53,20 @@ def test_a_net_goes_to_another_process():
     net = Net([3, 4, 1], seed=0)
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         np.testing.assert_array_equal(pool.apply(net.predict, (X,)), net.predict(X))
+
+
+class Scaled(Net):
+    def __init__(self, *arguments, scale):
+        super().__init__(*arguments, seed=0)
+        self.scale = [scale]
+
+
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+def test_attributes_of_users_are_kept(again):
+    net = Scaled([2, 1], scale=3)
+    net.note = "of mine"
+    other = again(net)
+    assert (type(other), other.scale, other.note) == (Scaled, [3], "of mine")
+    assert (other.scale is net.scale) == (again is copy.copy)
+    assert other.parameters.base is not net.parameters.base
+    np.testing.assert_array_equal(other.parameters, net.parameters)

@@ -14,9 +14,17 @@ from .net import Net
 __all__ = ["Snapshot"]
 
 
+#: Attributes of a net that a snapshot has in another form, or that belong to the net alone.
+PARTS = {"config", "history", "schedule_state", "_run_id", "_seed", "_seed_is_drawn", "_drawn_by", "_threads", "_core"}
+PARTS |= {"_weights", "_biases", "_weight_gradients", "_bias_gradients"}
+
+
 @dataclass(frozen=True)
 class Snapshot:
-    """A net's configuration, parameters, optimizer state, position in the order of the rows, and last history."""
+    """A net's configuration, parameters, optimizer state, position in the order of the rows, and last history.
+
+    `others` are the attributes that users and their subclasses gave it.
+    """
 
     kind: type[Net]
     config: NetConfig
@@ -31,6 +39,7 @@ class Snapshot:
     frozen: tuple[int, ...]
     history: History | None
     drawn_by: str | None
+    others: dict[str, Any]
 
     @classmethod
     def of(cls, net: Net) -> Snapshot:
@@ -50,6 +59,7 @@ class Snapshot:
             tuple(net.frozen),
             net.history,
             net._drawn_by,
+            {name: value for name, value in vars(net).items() if name not in PARTS},
         )
 
     def restore(self) -> Net:
@@ -65,4 +75,5 @@ class Snapshot:
         net.schedule_state = self.schedule_state
         net.freeze(*self.frozen)
         net.history = self.history
+        vars(net).update(self.others)
         return net
