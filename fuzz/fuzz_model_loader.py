@@ -20,6 +20,7 @@ with instrumented():
     import chainrule.checkpoints
     import chainrule.cli.predict
     import chainrule.core_fit
+    import chainrule.files
     import chainrule.fitting
     import chainrule.rates
     from chainrule import ModelFormatError, Net
@@ -47,7 +48,7 @@ def test_one_input(content: bytes) -> None:
                 continue
             _use_estimator(loaded)
         try:
-            encoder = chainrule.cli.predict.read_encoder(path)
+            encoder = chainrule.cli.predict.read_encoder(path, chainrule.files.read_metadata(path))
         except ModelFormatError:
             return
         assert len(encoder.feature_names) >= 0 <= encoder.outputs

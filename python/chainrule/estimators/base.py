@@ -6,6 +6,7 @@ Not here: what targets and outputs mean.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import os
 from abc import ABC, abstractmethod
@@ -28,8 +29,9 @@ from ..net import Net
 from ..snapshots import Snapshot
 from .callbacks import CallbackSupport, FitHooks, with_callbacks
 from .initial_weights import draw_seed, draw_weights
-from .lbfgs import fit_lbfgs
+from .lbfgs import Objective, fit_lbfgs
 from .parameters import CONSTRAINTS, check_whole_numbers, hidden_activations, hidden_sizes
+from .refusals import unchanged_if_refused
 from .saving import load_estimator, save_estimator
 from .stochastic import Rows, StochasticFit, start_record
 
@@ -100,8 +102,24 @@ class BaseMultilayerPerceptron(CallbackSupport, BaseEstimator, ABC):  # type: ig
 
     @with_callbacks  # type: ignore[untyped-decorator]
     def _fit(
-        self, X: Any, y: Any, sample_weight: Any, X_val: Any = None, y_val: Any = None, incremental: bool = False
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        X_val: Any = None,
+        y_val: Any = None,
+        incremental: bool = False,
+        classes: Any = None,
     ) -> None:
+        with unchanged_if_refused(self):
+            self._check_arguments(X_val, y_val, incremental)
+            if incremental:
+                self._expect_classes(y, classes)
+            train = self._prepare(X, y, sample_weight, X_val, y_val, incremental)
+            hooks = FitHooks(self, X, y, sample_weight)
+        train(hooks)
+
+    def _check_arguments(self, X_val: Any, y_val: Any, incremental: bool) -> None:
         self._validate_params()
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val must be given together")
@@ -109,6 +127,11 @@ class BaseMultilayerPerceptron(CallbackSupport, BaseEstimator, ABC):  # type: ig
             raise ValueError("X_val and y_val are for early stopping, which solver='lbfgs' does not have")
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
+
+    def _prepare(
+        self, X: Any, y: Any, sample_weight: Any, X_val: Any, y_val: Any, incremental: bool
+    ) -> Callable[[FitHooks], None]:
+        """Check everything, and return what trains the net; a net that has been trained is not written to yet."""
         hidden = hidden_sizes(self.hidden_layer_sizes)
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         rows = self._read_rows(X, y, sample_weight, first, incremental)
@@ -116,26 +139,37 @@ class BaseMultilayerPerceptron(CallbackSupport, BaseEstimator, ABC):  # type: ig
         sizes = [rows.X.shape[1], *hidden, self.n_outputs_]
         net = self._new_net(sizes, rows, random) if first else self._net_as_described(sizes)
         self._adopt(net)
-        hooks = FitHooks(self, X, y, sample_weight)
         self._stops_early = self.solver != "lbfgs" and (bool(self.early_stopping) or X_val is not None)
         if first or self._judged_otherwise():
             start_record(self)
         if self.solver == "lbfgs":
             if any(net.config.dropout):
                 raise ValueError("dropout must be 0 with solver='lbfgs', whose objective must not be random")
-            fit_lbfgs(self, net, rows, self._reported_loss(rows), hooks)
-            return
-        held_out = None if X_val is None else self._read_rows(X_val, y_val, None, reset=False, incremental=True)
-        if self.early_stopping and held_out is None:
+            with self._capped_losses(net):
+                objective = Objective(net, rows, float(self.alpha))
+            return functools.partial(fit_lbfgs, self, net, objective, self._reported_loss(rows))
+        held_out = None
+        if X_val is not None:
+            held_out = self._read_held_out(X_val, y_val, net)
+        elif self.early_stopping:
             rows, held_out = self._split(rows, random)
-        StochasticFit(self, net, rows, held_out, self._reported_loss(rows), incremental, hooks).run()
+        if held_out is not None:
+            self._check_scorable(held_out)
+        return StochasticFit(self, net, rows, held_out, self._reported_loss(rows), incremental).run
+
+    def _read_held_out(self, X_val: Any, y_val: Any, net: Net) -> Rows:
+        held_out = self._read_rows(X_val, y_val, None, reset=False, incremental=True, name="y_val")
+        if self.n_outputs_ != net.config.outputs:
+            raise ValueError("y_val must have as many targets as y")
+        return held_out
 
     def _judged_otherwise(self) -> bool:
         """Return whether the record so far is of a fit that went by something else."""
         by_scores = getattr(self, "best_validation_score_", None) is not None
         return self.solver != "lbfgs" and (by_scores != self._stops_early or not hasattr(self, "loss_curve_"))
 
-    def _read_rows(self, X: Any, y: Any, sample_weight: Any, reset: bool, incremental: bool) -> Rows:
+    def _read_rows(self, X: Any, y: Any, sample_weight: Any, reset: bool, incremental: bool, name: str = "y") -> Rows:
+        self._check_labels(name, y)
         X, y = validate_data(
             self,
             X,
@@ -155,6 +189,8 @@ class BaseMultilayerPerceptron(CallbackSupport, BaseEstimator, ABC):  # type: ig
 
     def _new_net(self, sizes: list[int], rows: Rows, random: np.random.RandomState) -> Net:
         activations = hidden_activations(self.activation, len(sizes) - 2)
+        # What is wrong with the description, or too large for any memory, is said before the weights are drawn.
+        NetConfig.create(**self._describe_net(sizes, rows.X.dtype))
         init = draw_weights(random, sizes, activations)
         return self._build_net(sizes, rows.X.dtype, init, draw_seed(random))
 
@@ -176,7 +212,6 @@ class BaseMultilayerPerceptron(CallbackSupport, BaseEstimator, ABC):  # type: ig
         """Return the net of earlier calls, as the parameters now are: they may have changed, but for the sizes."""
         net = self._trained_net()
         if list(net.config.sizes) != sizes:
-            self.n_outputs_ = net.config.outputs
             raise ValueError(
                 f"warm_start and partial_fit go on with a net of {list(net.config.sizes)} units per layer; "
                 f"hidden_layer_sizes and the data now ask for {sizes}"
@@ -271,6 +306,15 @@ class BaseMultilayerPerceptron(CallbackSupport, BaseEstimator, ABC):  # type: ig
             net._core.most_loss = math.inf
 
     _y_numeric: ClassVar[bool] = False
+
+    def _check_labels(self, name: str, y: Any) -> None:
+        """Check targets as they were given, where they are labels."""
+
+    def _expect_classes(self, y: Any, classes: Any) -> None:
+        """Take the labels that `partial_fit` announces."""
+
+    def _check_scorable(self, held_out: Rows) -> None:
+        """Check that outputs can be judged by these rows."""
 
     @abstractmethod
     def _read_targets(

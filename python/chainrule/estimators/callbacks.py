@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-__all__ = ["CallbackSupport", "FitHooks", "with_callbacks"]
+__all__ = ["STATE_OF_A_FIT", "CallbackSupport", "FitHooks", "with_callbacks"]
+
+#: Attributes that scikit-learn sets when a fit begins, and reads and deletes when it is over.
+STATE_OF_A_FIT = ("_callback_fit_ctx", "_skl_callbacks_to_teardown")
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 

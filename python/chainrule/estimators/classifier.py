@@ -15,6 +15,7 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_targ
 from sklearn.utils.validation import column_or_1d
 
 from .base import Array, BaseMultilayerPerceptron
+from .labels import check_labels
 from .parameters import CONSTRAINTS
 from .scores import accuracy, decide
 from .stochastic import Rows
@@ -155,10 +156,7 @@ n_layers_, n_outputs_, out_activation_, t_, n_features_in_, feature_names_in_
         classes : array-like, (classes,), optional
             All labels there will be; needed in the first call.
         """
-        if _check_partial_fit_first_call(self, classes):
-            labels = y if type_of_target(y).startswith("multilabel") else classes
-            self._label_binarizer = LabelBinarizer().fit(labels)
-        self._fit(X, y, sample_weight, incremental=True)
+        self._fit(X, y, sample_weight, incremental=True, classes=classes)
         return self
 
     def predict(self, X: Any) -> Array:
@@ -197,6 +195,16 @@ n_layers_, n_outputs_, out_activation_, t_, n_features_in_, feature_names_in_
             of_classes = compute_sample_weight(self.class_weight, y)
             sample_weight = of_classes if sample_weight is None else of_classes * sample_weight
         return (Y.argmax(axis=1) if softmax else Y.astype(dtype)), sample_weight
+
+    def _check_labels(self, name: str, y: Any) -> None:
+        check_labels(name, y)
+
+    def _expect_classes(self, y: Any, classes: Any) -> None:
+        check_labels("y", y)
+        check_labels("classes", classes)
+        if _check_partial_fit_first_call(self, classes):
+            labels = y if type_of_target(y).startswith("multilabel") else classes
+            self._label_binarizer = LabelBinarizer().fit(labels)
 
     def _learn_labels(self, y: Array, incremental: bool) -> None:
         """Learn the labels, or check that they are those of earlier calls."""

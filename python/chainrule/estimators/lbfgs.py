@@ -30,15 +30,33 @@ class Objective:
     net : Net
     rows : Rows
     alpha : float
+
+    Raises
+    ------
+    ValueError
+        The net refuses the rows; its parameters are what they were.
     """
 
     def __init__(self, net: Net, rows: Rows, alpha: float) -> None:
         self._net, self._rows = net, rows
         self._l2 = alpha / rows.weight_sum
         self._weights = sum(weights.size for weights in net.weights)
+        # Where a search begins. Taken here, so that rows are refused before anything has changed.
+        self._start: tuple[float, NDArray[np.float64]] | None = self._evaluate(self.parameters)
+
+    @property
+    def parameters(self) -> NDArray[np.float64]:
+        """A copy of the net's parameters."""
+        return self._net.parameters.astype(np.float64)
 
     def __call__(self, parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         """Return the objective and its gradient; leaves `parameters` in the net."""
+        start, self._start = self._start, None
+        if start is not None and np.array_equal(parameters, self.parameters):
+            return start
+        return self._evaluate(parameters)
+
+    def _evaluate(self, parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         self._net.parameters = parameters
         self._net.forward(self._rows.X)
         loss = self._net.backward(self._rows.Y, self._rows.weights)
@@ -53,8 +71,10 @@ class Objective:
         return 0.5 * self._l2 * float(np.dot(w, w))
 
 
-def fit_lbfgs(estimator: Any, net: Net, rows: Rows, reported: Callable[[float], float], hooks: FitHooks) -> None:
-    """Minimize the objective over all rows, and write the results into the estimator.
+def fit_lbfgs(
+    estimator: Any, net: Net, objective: Objective, reported: Callable[[float], float], hooks: FitHooks
+) -> None:
+    """Minimize the objective, and write the results into the estimator.
 
     Raises
     ------
@@ -65,12 +85,11 @@ def fit_lbfgs(estimator: Any, net: Net, rows: Rows, reported: Callable[[float], 
     ----------
     Byrd, Lu, Nocedal and Zhu, *A Limited Memory Algorithm for Bound Constrained Optimization*, 1995.
     """
-    objective = Objective(net, rows, float(estimator.alpha))
     hooks.begin_epoch()
     with estimator._capped_losses(net):
         result = minimize(
             objective,
-            net.parameters.astype(np.float64),
+            objective.parameters,
             method="L-BFGS-B",
             jac=True,
             callback=_watch(estimator, net, hooks),

@@ -206,7 +206,9 @@ out_activation_, t_, n_features_in_, feature_names_in_
     def _strata(self, Y: Array) -> Array | None:
         return None
 
-    def _score_outputs(self, held_out: Rows, outputs: Array) -> float:
-        if outputs.size != held_out.Y.size:
+    def _check_scorable(self, held_out: Rows) -> None:
+        if held_out.Y.size != len(held_out) * self.n_outputs_:
             raise ValueError(f"early stopping needs one output for each target; loss={self.loss!r} has several")
+
+    def _score_outputs(self, held_out: Rows, outputs: Array) -> float:
         return r2(held_out.Y, outputs, held_out.weights)

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..config import choose
 from ..errors import ModelFormatError
-from ..files import read_metadata
+from ..files import load_with_metadata
 from ..net import Net
 from .plain_values import from_plain, to_plain
 from .step_size import StepSize
@@ -76,10 +76,13 @@ def save_estimator(estimator: Any, path: str | os.PathLike[str]) -> None:
 
 def load_estimator(cls: type[Any], path: str | os.PathLike[str]) -> Any:
     """Read an estimator from `path`; see `BaseMultilayerPerceptron.load`."""
-    net = Net.load(path)
-    text = read_metadata(path).get(ENTRY)
+    # One reading for all of it: a save in between would mix one model's net with another's labels.
+    net, metadata = load_with_metadata(path)
+    text = metadata.get(ENTRY)
     if text is None:
         raise ModelFormatError(f"{path}: a net, and no estimator; Net.load reads it")
+    if not np.isfinite(net.parameters).all():  # the first class of all would look like a prediction
+        raise ModelFormatError(f"{path}: the parameters of the net are not finite; Net.load reads it as it is")
     try:
         description = json.loads(text)
         if description["format"] != FORMAT_VERSION:

@@ -90,7 +90,8 @@ class StochasticFit:
         The loss of an epoch as scikit-learn defines it, without the penalty, from the net's.
     incremental : bool
         Whether this is `partial_fit`: one epoch, with the optimizer as the last call left it.
-    hooks : FitHooks
+
+    Nothing is written into the estimator and the net before `run`, so that data may still be refused.
     """
 
     def __init__(
@@ -101,13 +102,10 @@ class StochasticFit:
         held_out: Rows | None,
         reported: Callable[[float], float],
         incremental: bool,
-        hooks: FitHooks,
     ) -> None:
-        self._hooks = hooks
         self._estimator, self._net, self._held_out, self._reported = estimator, net, held_out, reported
         self._rows, self._incremental = len(training), incremental
         self._optimizer = optimizer_of(estimator)
-        self._begin_steps()
         warn_of_batch_size(estimator.batch_size, self._rows)
         batch = batch_rows(estimator.batch_size, self._rows, self._optimizer)
         check_batch_size(self._optimizer, batch, self._rows)
@@ -119,10 +117,11 @@ class StochasticFit:
         self._constants = None if constants is None else constants.reshape(len(training), -1).sum(axis=1)
         self._training, self._batch = training, min(batch, len(training))
         self._best = net.parameters.copy() if held_out is not None else None
-        self._start = time.perf_counter()
 
-    def run(self) -> None:
-        """Run epochs until a rule stops them."""
+    def run(self, hooks: FitHooks) -> None:
+        """Run epochs until a rule stops them; `hooks` are told of each."""
+        self._hooks, self._start = hooks, time.perf_counter()
+        self._begin_steps()
         estimator, epochs = self._estimator, 1 if self._incremental else int(self._estimator.max_iter)
         estimator.n_iter_ = 0
         try:
@@ -294,5 +293,5 @@ def warn_of_batch_size(batch_size: Any, rows: int) -> None:
     """Warn as scikit-learn does where a minibatch is to have more rows than there are."""
     if not isinstance(batch_size, str) and batch_size > rows:
         warnings.warn(
-            "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=5
+            "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=6
         )
