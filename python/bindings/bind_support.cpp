@@ -25,6 +25,9 @@ void register_errors() {
       if (error) std::rethrow_exception(error);
     } catch (const Divergence& divergence) {
       PyErr_SetString(divergence_error.get_stored().ptr(), divergence.what());
+    } catch (const py::cast_error& uncastable) {
+      if (!PyErr_Occurred())
+        uncastable.set_error();  // else there was no memory for the object, and Python says so
     }
   });
 }
