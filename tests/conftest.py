@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 
 import pytest
 
@@ -11,6 +12,12 @@ from helpers import ROWS, draw, small_net
 
 #: How many times as many examples the property tests try as they usually do; then they are new ones in every run.
 MANY = os.environ.get("CHAINRULE_EXAMPLES")
+
+# Under nohup, or in the background of a script, some signals are ignored, here and in every process started from here.
+for name in ("SIGTERM", "SIGHUP"):
+    if hasattr(signal, name):
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 with contextlib.suppress(ModuleNotFoundError):  # their files need hypothesis, the others do not
     from hypothesis import HealthCheck, settings
