@@ -116,9 +116,19 @@ def run_python(script, *arguments, emulator=(), timeout=300, check=True, **envir
 
 
 def header_and_data(content):
-    """Take the bytes of a safetensors file apart."""
+    """Take the bytes of a model file apart, and its checksum out: a changed file is to be refused for the change."""
     length = struct.unpack("<Q", content[:8])[0]
-    return json.loads(content[8 : 8 + length]), content[8 + length :]
+    header = json.loads(content[8 : 8 + length])
+    if description := header["__metadata__"].get("chainrule"):
+        header["__metadata__"]["chainrule"] = without_checksum(description)
+    return header, content[8 + length :]
+
+
+def without_checksum(description):
+    """Leave the checksum out of the text ``chainrule`` of a file's metadata."""
+    description = json.loads(description)
+    description.pop("checksum", None)
+    return json.dumps(description)
 
 
 def assemble(header, data):

@@ -226,6 +226,28 @@ def test_fault_29_the_interpreter_exits_while_threads_work(work):
         assert (finished.returncode, finished.stderr) == (7, "")
 
 
+LATE_EXIT = """
+import ctypes, sys, threading, time
+import numpy as np
+import chainrule
+# The process ends 0.3 s after the interpreter, and meanwhile the fit asks for signals, which its updates take long for.
+libc = ctypes.CDLL(None)
+libc.on_exit(libc.usleep, None)  # for as many microseconds as the exit status
+net = chainrule.Net([3000, 2000], hidden=[], dtype="float64", threads=1)
+arguments = {"epochs": 10**9, "batch_size": 1, "optimizer": "adam"}
+threading.Thread(target=net.fit, args=(np.ones((1, 3000)), np.ones((1, 2000))), kwargs=arguments, daemon=True).start()
+time.sleep(float(sys.argv[1]))
+sys.exit(1200 * 256)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="on_exit is glibc's")
+def test_fault_29_the_process_ends_after_the_interpreter():
+    for seconds in (0.3, 0.33, 0.36, 0.4):
+        finished = run_python(LATE_EXIT, seconds, check=False)
+        assert (finished.returncode, finished.stderr) == (0, "")
+
+
 def check_old_processor():
     from test_kernels import check_fits
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import struct
 import zipfile
 
 import numpy as np
@@ -12,17 +11,15 @@ import pytest
 
 from chainrule import ModelFormatError
 from chainrule.tables import TableEncoder, parse_table
+from helpers import assemble, header_and_data
 
 
 def change_metadata(path, key, change):
     """Change the JSON that a model file has under a key of its metadata."""
-    content = path.read_bytes()
-    begin = 8 + int.from_bytes(content[:8], "little")
-    header = json.loads(content[8:begin])
+    header, data = header_and_data(path.read_bytes())
     description = json.loads(header["__metadata__"].get(key, "{}"))
     header["__metadata__"][key] = change(description)
-    text = json.dumps(header).encode()
-    path.write_bytes(struct.pack("<Q", len(text)) + text + content[begin:])
+    path.write_bytes(assemble(header, data))
 
 
 @pytest.fixture

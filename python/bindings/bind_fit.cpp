@@ -33,11 +33,8 @@ class Fit {
           read_dataset(core.net(), std::get<0>(parts), std::get<1>(parts), std::get<2>(parts), "validation ");
       validation_data = validation_->dataset();
     }
-    trainer_.emplace(core.net(), core.optimizer_state(), training_.dataset(), validation_data, options, [] {
-      const FlushDenormals off(false);  // a signal's handler is anyone's Python
-      const WithGil held;
-      return PyErr_CheckSignals() != 0;
-    });
+    trainer_.emplace(core.net(), core.optimizer_state(), training_.dataset(), validation_data, options,
+                     [this] { return is_interrupted(); });
   }
 
   // Keeps others from training the net between epochs, until `release`.
@@ -51,7 +48,8 @@ class Fit {
     const auto epochs = static_cast<std::size_t>(rates.size());
     Stop stop;
     {
-      const WithoutGil released;
+      WithoutGil released;
+      released_ = &released;
       stop = trainer_->run(values, epochs, core_.progress);
     }
     if (stop == Stop::interrupted) throw py::error_already_set();
@@ -80,6 +78,12 @@ class Fit {
   py::array_t<double> validation_losses() const { return copy(trainer_->validation_losses()); }
 
  private:
+  bool is_interrupted() {
+    const FlushDenormals off(false);  // a signal's handler is anyone's Python
+    const WithGil held(*released_);
+    return PyErr_CheckSignals() != 0;
+  }
+
   static std::optional<std::string> name(Stop stop) {
     switch (stop) {
       case Stop::converged:
@@ -108,6 +112,7 @@ class Fit {
   NetCore<T>& core_;
   DatasetInput training_;
   std::optional<DatasetInput> validation_;
+  WithoutGil* released_ = nullptr;  // of the epochs that run
   std::optional<Trainer<T>> trainer_;
   std::optional<typename NetCore<T>::Claim> claim_;
 };

@@ -6,7 +6,6 @@
 #include <pybind11/pybind11.h>
 
 #include <chrono>
-#include <optional>
 #include <thread>
 
 namespace chainrule::bindings {
@@ -32,18 +31,23 @@ class WithoutGil {
   WithoutGil& operator=(const WithoutGil&) = delete;
 
  private:
+  friend class WithGil;
   PyThreadState* state_;
 };
 
-// Holds the GIL while it lives.
+// Holds the GIL again, in the thread that released it, while it lives. Not pybind11::gil_scoped_acquire:
+// once the interpreter has ended, that finds no state of the thread, and crashes making one.
 class WithGil {
  public:
-  WithGil() {
-    take_gil_or_sleep([this] { gil_.emplace(); });
+  explicit WithGil(WithoutGil& released) noexcept : released_(released) {
+    take_gil_or_sleep([this] { PyEval_RestoreThread(released_.state_); });
   }
+  ~WithGil() { released_.state_ = PyEval_SaveThread(); }
+  WithGil(const WithGil&) = delete;
+  WithGil& operator=(const WithGil&) = delete;
 
  private:
-  std::optional<pybind11::gil_scoped_acquire> gil_;
+  WithoutGil& released_;
 };
 
 }  // namespace chainrule::bindings

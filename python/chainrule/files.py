@@ -2,7 +2,8 @@
 
 The file holds the tensors ``weights.0, biases.0, ...`` and, where the net has been trained by a rule
 with moments, ``optimizer.0, ...`` (flat, in the order of ``net.parameters``). Its metadata holds the
-JSON text ``chainrule`` (format version, configuration, seed, epochs, optimizer) beside any entries of the user's.
+JSON text ``chainrule`` (format version, configuration, seed, epochs, optimizer, and a checksum of it all) beside any
+entries of the user's.
 What a run of `fit` keeps there besides (``run.*`` and ``chainrule.run``) is the matter of `checkpoints`.
 """
 
@@ -21,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .atomic_files import remove_leftovers, write_atomically
+from .checksum import NO_CHECKSUM, check_checksum, with_checksum
 from .config import NetConfig, choose, read_count
 from .errors import ModelFormatError
 from .initializers import read_seed
@@ -86,12 +88,13 @@ def save(net: Net, path: str | os.PathLike[str], metadata: dict[str, str], run: 
         "epoch_in_progress": epoch_in_progress,
         "schedule": net.schedule_state,
         "optimizer": {"rule": rule, "steps": steps, "slots": len(slots)},
+        "checksum": NO_CHECKSUM,  # the last of all, see there
     }
-    own = {"chainrule": json.dumps(description)}
     if run is None:
         metadata = {name: text for name, text in metadata.items() if name != RUN_KEY}  # of a file that was read
+    metadata = metadata | {"chainrule": json.dumps(description)}
     try:
-        content = to_bytes(tensors, metadata=metadata | own)
+        content = to_bytes(tensors, metadata=with_checksum(tensors, metadata))
     except SafetensorError as error:
         raise ValueError(f"{os.fspath(path)}: metadata cannot be written: {error}") from error
     write_atomically(Path(path), content)
@@ -164,7 +167,12 @@ def read(path: Path) -> tuple[Tensors, dict[str, str]]:
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     except (safetensors.SafetensorError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise ModelFormatError(f"{path}: not a safetensors file: {error}") from error
-    return tensors, header.get("__metadata__") or {}
+    metadata = header.get("__metadata__") or {}
+    try:
+        check_checksum(tensors, metadata)
+    except ValueError as error:
+        raise ModelFormatError(f"{path}: {error}") from error
+    return tensors, metadata
 
 
 def _build(cls: type[Net], description: dict[str, Any], tensors: Tensors) -> Net:
