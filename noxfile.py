@@ -29,6 +29,7 @@ NOT_SANITIZED = [
     "kernels_are_those_of_the_processor",
     "corrupt_files_are",
     "in_work_for_several",
+    "memory_runs_out",
     "takes_little",
     "hostile_files_are",
     "fit_soon",

@@ -1,4 +1,4 @@
-"""Let every allocation of a fit, a prediction, a save and a load fail, one after the other, and see what comes of it.
+"""Let every allocation of fits, passes, predictions, copies and files fail, one by one, and see what comes of it.
 
 The first allocation fails, then the second, and so on until the work runs through: of the core, of NumPy and of Python
 alike, by an allocator that is compiled from failing_malloc.cpp, which says what it spares, and preloaded. Each time the
@@ -14,6 +14,7 @@ import ctypes
 import errno
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -89,6 +90,43 @@ def fit_large(net: Net, X: Array, Y: Array, folder: Path) -> Deed:
     return fit(net, X, Y, folder, batch_size=100)
 
 
+def fit_with_checkpoint(net: Net, X: Array, Y: Array, folder: Path) -> Deed:
+    """Train for two epochs, or what a run before left of them, with a file of each."""
+
+    def deed() -> Array:
+        net.fit(X, Y, epochs=2, optimizer="adam", checkpoint=folder / "run.safetensors")
+        return net.parameters.copy()
+
+    return deed
+
+
+def step_by_step(net: Net, X: Array, Y: Array, folder: Path) -> Deed:
+    """Make what a step is made of, one after the other, but for the update."""
+
+    def deed() -> Array:
+        net.forward(X)
+        loss = net.backward(Y)
+        return np.append(net.gradients, loss)
+
+    return deed
+
+
+def look(net: Net, X: Array, Y: Array, folder: Path) -> Deed:
+    """Ask for all that a net can say of data."""
+
+    def deed() -> Array:
+        parts = [*net.activations(X), net.input_gradient(X, Y), net.jacobian(X), np.array([net.loss(X, Y)])]
+        return np.concatenate([part.ravel() for part in parts])
+
+    return deed
+
+
+def copy_net(net: Net, X: Array, Y: Array, folder: Path) -> Deed:
+    """Copy a trained net, as between processes; the result is the copy's parameters."""
+    net.fit(X, Y, epochs=1, optimizer="adam")
+    return lambda: pickle.loads(pickle.dumps(net)).parameters.copy()
+
+
 def predict(net: Net, X: Array, Y: Array, folder: Path) -> Deed:
     """Predict."""
     return lambda: net.predict(X)
@@ -117,6 +155,10 @@ WORKS = [
     Work("fit with many options", fit_with_options, [6, 30, 30, 2], 60),
     Work("fit on two threads", fit_large, [100, 400, 400, 10], 200, threads=2),
     Work("fit on two threads, streamed", fit_large, [100, 700, 700, 10], 100, threads=2),
+    Work("fit with a checkpoint", fit_with_checkpoint, [6, 30, 2], 60),
+    Work("forward and backward", step_by_step, [20, 30, 2], 100),
+    Work("activations and gradients", look, [20, 30, 2], 100),
+    Work("copy", copy_net, [20, 30, 2]),
     Work("predict", predict, [20, 30, 2], 100),
     Work("predict on two threads", predict, [100, 600, 600, 10], 400, threads=2),
     Work("save", save, [20, 30, 2]),

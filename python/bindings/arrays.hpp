@@ -4,6 +4,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -60,5 +61,13 @@ DatasetInput read_dataset(const Net<T>& net, const py::object& x, const py::obje
 // Where predictions go: `out` checked, or a fresh (rows, outputs) array where it is None.
 template <class T>
 py::array_t<T> read_output(const py::object& out, const Net<T>& net, const Input& x);
+
+// A new array of these numbers. py::array_t's own constructor gives null where there is no memory for them.
+template <class T>
+py::array_t<T> copy_of(const T* data, std::size_t size) {
+  py::array_t<T> array(static_cast<py::ssize_t>(size));
+  std::copy_n(data, size, array.mutable_data());
+  return array;
+}
 
 }  // namespace chainrule::bindings

@@ -105,7 +105,7 @@ class Fit {
 
   static py::array_t<double> copy_last(const std::vector<double>& values, std::size_t count) {
     count = std::min(count, values.size());
-    return py::array_t<double>(static_cast<py::ssize_t>(count), values.data() + (values.size() - count));
+    return copy_of(values.data() + (values.size() - count), count);
   }
 
   py::object owner_;  // keeps the core alive; where memory runs out, py::keep_alive ends the process

@@ -49,8 +49,7 @@ py::tuple copy_optimizer_state(NetCore<T>& core) {
   const Rule rule = state.steps() == 0 && state.slots() == 0 ? Rule::sgd : state.rule();
   py::list slots;
   for (std::size_t s = 0; s < state.slots(); ++s) {
-    slots.append(
-        py::array_t<T>(static_cast<py::ssize_t>(count), state.arena().data() + s * padded<T>(count)));
+    slots.append(copy_of(state.arena().data() + s * padded<T>(count), count));
   }
   return py::make_tuple(kRuleNames[static_cast<int>(rule)], state.steps(), slots);
 }
@@ -100,8 +99,8 @@ template <class T>
 py::tuple read_state(NetCore<T>& core) {
   const auto lock = core.shared();
   const Buffer<T>& parameters = core.net().parameters();
-  return py::make_tuple(py::array_t<T>(static_cast<py::ssize_t>(parameters.size()), parameters.data()),
-                        copy_optimizer_state(core), core.progress.epochs, read_progress(core));
+  return py::make_tuple(copy_of(parameters.data(), parameters.size()), copy_optimizer_state(core),
+                        core.progress.epochs, read_progress(core));
 }
 
 template <class T>

@@ -93,6 +93,8 @@ def save(net: Net, path: str | os.PathLike[str], metadata: dict[str, str], run: 
     if run is None:
         metadata = {name: text for name, text in metadata.items() if name != RUN_KEY}  # of a file that was read
     metadata = metadata | {"chainrule": json.dumps(description)}
+    size = sum(values.nbytes for values in tensors.values()) + sum(len(text) for text in metadata.values())
+    _require_memory(path, 2 * size)  # that of the library and that of the result
     try:
         content = to_bytes(tensors, metadata=with_checksum(tensors, metadata))
     except SafetensorError as error:
@@ -162,6 +164,7 @@ def read(path: Path) -> tuple[Tensors, dict[str, str]]:
         raise OSError(errno.EINVAL, "Not a regular file", os.fspath(path))
     # All of it at once: pages of a map that somebody shortens in the meantime would end the process.
     content = path.read_bytes()
+    _require_memory(path, len(content))
     try:
         tensors = safetensors.numpy.load(content)
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
@@ -173,6 +176,14 @@ def read(path: Path) -> tuple[Tensors, dict[str, str]]:
     except ValueError as error:
         raise ModelFormatError(f"{path}: {error}") from error
     return tensors, metadata
+
+
+def _require_memory(path: str | os.PathLike[str], size: int) -> None:
+    """Raise MemoryError where `size` bytes cannot be had: the library for the format would end the process."""
+    try:
+        bytearray(size)
+    except MemoryError:
+        raise MemoryError(f"{os.fspath(path)}: no memory for the {size} bytes that it takes besides") from None
 
 
 def _build(cls: type[Net], description: dict[str, Any], tensors: Tensors) -> Net:
