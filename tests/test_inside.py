@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from chainrule import Net
+from chainrule import Net, reference
 from chainrule.config import ACTIVATIONS
 from helpers import OUTPUTS_AND_LOSSES, draw, relative_error
 
@@ -92,3 +92,25 @@ def test_summary_says_what_the_net_is():
     assert lines[3].split() == ["output", "6", "4", "softmax", "28"]
     assert lines[4].startswith("104 parameters, 56 trained")
     assert "cross_entropy" in lines[5]
+
+
+def test_a_trace_is_a_mapping_and_says_what_it_lacks():
+    net = Net([2, 3, 1], seed=0)
+    trace = net.trace([[0.5, -1.0]], [[1.0]])
+    assert list(trace)[:3] == ["H", "Z", "O"]
+    assert len(trace) == len(list(trace))
+    with pytest.raises(KeyError, match="'Q'; this trace has H, Z, O"):
+        trace["Q"]
+    text = str(trace)
+    assert all(f"{name} {trace[name].shape}\n{trace[name]}" in text for name in trace)
+    assert text.endswith(f"loss\n{trace.loss}")
+
+
+def test_views_of_layers_are_shown_as_lists():
+    net = Net([2, 1], hidden=[], seed=0)
+    assert repr(net.weights) == repr(list(net.weights))
+
+
+def test_the_reference_derives_the_same_rule():
+    arguments = {"sizes": [2, 3, 1], "seed": 0}
+    assert reference.Net(**arguments).derivation(latex=True) == Net(**arguments).derivation(latex=True)

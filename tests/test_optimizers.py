@@ -427,3 +427,12 @@ def test_a_limit_that_is_subnormal_is_one(limit):
         assert max(abs(weights).max() for weights in net.weights) < 1e-300
     else:
         np.testing.assert_allclose(net.parameters, before, atol=1e-300)
+
+
+def test_a_rule_of_ones_own_is_refused():
+    class Mine(chainrule.SGD):
+        pass
+
+    net = chainrule.Net([2, 1], seed=0)
+    with pytest.raises(TypeError, match=r"optimizer must be one of sgd, adam, .*rprop; got .*Mine"):
+        net.step(np.ones((3, 2)), np.ones((3, 1)), Mine(lr=0.1))

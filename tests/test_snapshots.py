@@ -70,3 +70,17 @@ def test_attributes_of_users_are_kept(again):
     assert (other.scale is net.scale) == (again is copy.copy)
     assert other.parameters.base is not net.parameters.base
     np.testing.assert_array_equal(other.parameters, net.parameters)
+
+
+def test_a_copy_goes_on_within_an_epoch():
+    """As a net that Ctrl-C has stopped after 20 of 60 rows."""
+    X = np.random.default_rng(0).random((60, 2))
+    net, whole = Net([2, 1], seed=0), Net([2, 1], seed=0)
+    whole.fit(X, X[:, :1], epochs=1, batch_size=10, shuffle=False, optimizer="sgd")
+    for first in (0, 10):
+        net.step(X[first : first + 10], X[first : first + 10, :1], "sgd")
+    net._core.resume_epoch(20, 1.0, 20.0, 60, 10, False)
+    other = pickle.loads(pickle.dumps(net))
+    assert other._core.epoch_in_progress == net._core.epoch_in_progress
+    other.fit(X, X[:, :1], epochs=1, batch_size=10, shuffle=False, optimizer="sgd")
+    np.testing.assert_array_equal(other.parameters, whole.parameters)

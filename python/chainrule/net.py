@@ -449,7 +449,8 @@ class Net(Trainable, Freezable, Exchangeable):
         ----------
         path : path
         metadata : dict of str to str, optional
-            More entries for the file's metadata. The one named ``chainrule`` is the net's own, whatever is given.
+            More entries for the file's metadata. The one named ``chainrule`` is the net's own, and the one named
+            ``chainrule.run`` that of a checkpoint, whatever is given.
 
         Raises
         ------

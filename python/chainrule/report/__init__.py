@@ -7,6 +7,6 @@ ours is escaped by `markup`. It needs matplotlib, from the extra ``[plot]``.
 from __future__ import annotations
 
 from .command import spell_command
-from .page import make_page, write_report
+from .page import make_page
 
-__all__ = ["make_page", "spell_command", "write_report"]
+__all__ = ["make_page", "spell_command"]

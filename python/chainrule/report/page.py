@@ -1,15 +1,12 @@
-"""The page of a run: its parts in their order, and the file."""
+"""The page of a run: its parts in their order."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..files import write_atomically
 from . import figures, sections
 from .markup import Markup, element, heading, pairs
 
@@ -18,26 +15,17 @@ if TYPE_CHECKING:
     from ..history import History
     from ..net import Net
 
-__all__ = ["make_page", "write_report"]
+__all__ = ["make_page"]
 
 #: No script, and nothing from elsewhere: whatever a file's text may say, a browser will not do it.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
-def write_report(
-    path: str | os.PathLike[str],
-    problem: Problem,
-    net: Net,
-    history: History,
-    *,
-    settings: Mapping[str, object],
-    command: str,
-) -> None:
-    """Write the page of a training run, whole or not at all.
+def make_page(problem: Problem, net: Net, history: History, *, settings: Mapping[str, object], command: str) -> str:
+    """Return the page of a training run, as text.
 
     Parameters
     ----------
-    path : path
     problem : Problem
         The table, how it was encoded and split, and the arrays that were learned from.
     net : Net
@@ -53,15 +41,7 @@ def write_report(
     ------
     ImportError
         matplotlib is not installed.
-    OSError
-        The file cannot be written; an older file of that name is untouched.
     """
-    page = make_page(problem, net, history, settings=settings, command=command)
-    write_atomically(Path(path), page.encode("utf-8"))
-
-
-def make_page(problem: Problem, net: Net, history: History, *, settings: Mapping[str, object], command: str) -> str:
-    """Return the page as text; arguments as of `write_report`."""
     title = f"{problem.source.target} of {sections.data_name(problem)}"
     style = files(__package__).joinpath("style.css").read_text(encoding="utf-8")
     head = element(
