@@ -260,7 +260,9 @@ class TestNumbersThatAreNone:
             with pytest.raises(AttributeError):
                 setattr(net, name, 5)
 
-    @pytest.mark.parametrize("value", [np.complex128(1 + 5j), np.str_("0.5"), np.timedelta64(3), np.datetime64(3, "s")])
+    @pytest.mark.parametrize(
+        "value", [np.complex128(1 + 5j), np.str_("0.5"), np.timedelta64(3, "s"), np.datetime64(3, "s")]
+    )
     def test_metrics(self, value):
         net, X, Y = Net([3, 1], seed=0), np.ones((4, 3)), np.ones((4, 1))
         with pytest.raises(TypeError, match="metric 'odd' must return a number, got "):
