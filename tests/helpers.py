@@ -111,7 +111,7 @@ def run_python(script, *arguments, emulator=(), timeout=300, check=True, **envir
         timeout=timeout,
         check=False,
     )
-    assert finished.returncode == 0 or not check, finished.stderr
+    assert finished.returncode == 0 or not check, f"ended with {finished.returncode}: {finished.stderr}"
     return finished
 
 
