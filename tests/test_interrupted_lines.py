@@ -1,4 +1,6 @@
-"""Ctrl-C before every line of Python that a fit with a checkpoint runs: what random moments meet once in a year."""
+"""Ctrl-C before every line of Python that a fit with a checkpoint runs, and after every call of C that it makes there,
+before the result has a name: what random moments meet once in a year.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +20,12 @@ PACKAGE = str(Path(chainrule.__file__).parent)
 #: Epochs of a run, and after how many the file is written.
 EPOCHS, EVERY = 3, 2
 
-#: From one line that is interrupted to the next; 1 is every line, which takes some minutes.
-STEP = int(os.environ.get("CHAINRULE_LINES", "23"))
+#: From one place that is interrupted to the next; 1 is every place, which takes some minutes.
+STEP = int(os.environ.get("CHAINRULE_LINES", "37"))
 
 
-class InterruptedLine:
-    """Raise KeyboardInterrupt before one line of the package, counted from 1 as they are run."""
+class InterruptedPlace:
+    """Raise KeyboardInterrupt at one place of the package: before a line, or after a call of C, counted from 1."""
 
     def __init__(self, number):
         self.left = number
@@ -31,20 +33,30 @@ class InterruptedLine:
     def __enter__(self):
         self._before = sys.gettrace()  # what counts the lines that tests run
         sys.settrace(self._enter_function)
+        sys.setprofile(self._see_call)
 
     def __exit__(self, *raised):
+        sys.setprofile(None)
         sys.settrace(self._before)
 
     def _enter_function(self, frame, event, argument):
-        return self._see if frame.f_code.co_filename.startswith(PACKAGE) else None
+        return self._see_line if frame.f_code.co_filename.startswith(PACKAGE) else None
 
-    def _see(self, frame, event, argument):
+    def _see_line(self, frame, event, argument):
         if event == "line":
-            self.left -= 1
-            if self.left == 0:
-                sys.settrace(None)
-                raise KeyboardInterrupt
-        return self._see
+            self._count()
+        return self._see_line
+
+    def _see_call(self, frame, event, argument):
+        if event == "c_return" and frame.f_code.co_filename.startswith(PACKAGE):
+            self._count()
+
+    def _count(self):
+        self.left -= 1
+        if self.left == 0:
+            sys.settrace(None)
+            sys.setprofile(None)
+            raise KeyboardInterrupt
 
 
 def fit(net, case, path):
@@ -53,9 +65,9 @@ def fit(net, case, path):
 
 
 def interrupt(net, case, path, number):
-    """Fit, with Ctrl-C before the line of this number; return whether there was one."""
+    """Fit, with Ctrl-C at the place of this number; return whether there was one."""
     try:
-        with InterruptedLine(number):
+        with InterruptedPlace(number):
             fit(net, case, path)
     except KeyboardInterrupt:
         return True
@@ -65,7 +77,7 @@ def interrupt(net, case, path, number):
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # open files, left to their destructors
 @pytest.mark.parametrize("left_by_another", [False, True], ids=["anew", "resumed"])
 @pytest.mark.parametrize("case", [case for case in CASES if case != "wide"])  # whose lines are those of others
-def test_ctrl_c_before_each_line(case, left_by_another, tmp_path, monkeypatch):
+def test_ctrl_c_at_each_place(case, left_by_another, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # most of the time; power does not fail here
     first, path, copy = (str(tmp_path / name) for name in ("first", "run", "copy"))
     if left_by_another:

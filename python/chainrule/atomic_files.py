@@ -123,9 +123,12 @@ def _sync_folder(folder: Path) -> None:
     """Make the new name last through a power failure, where the system can; without, the old file may be back."""
     if os.name != "posix":
         return
+    opened: list[int] = []
     with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(descriptor)
+            # Not `= os.open(...)`: an interrupt between the call and the assignment would lose the descriptor.
+            opened.extend(map(os.open, [folder], [os.O_RDONLY]))
+            os.fsync(*opened)
         finally:
-            os.close(descriptor)
+            for descriptor in opened:
+                os.close(descriptor)
