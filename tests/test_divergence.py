@@ -141,3 +141,27 @@ def test_parameters_that_are_not_finite(net, X, Y):
     net.parameters[0] = np.nan
     with pytest.raises(DivergenceError, match="epoch 1, batch 1"):
         net.fit(X, Y)
+
+
+def fill(values, number):
+    return lambda state: values.fill(number)
+
+
+@pytest.mark.parametrize("sizes", [[3, 3], [3, 70, 3]], ids=["lanes", "blocks"])
+@pytest.mark.parametrize("batch_size", [8, 64])
+def test_class_indices_and_weights_that_change_during_a_fit_are_told(sizes, batch_size):
+    rng = np.random.default_rng(0)
+    X, labels, weights = rng.normal(size=(64, 3)), rng.integers(0, 3, 64), np.ones(64)
+    for changed, number, words in (
+        (labels, 99, "Y changed during the fit, to class indices that are out of range"),
+        (labels, -1, "Y changed during the fit, to class indices that are out of range"),
+        (weights, -1, "sample_weight changed during the fit, to numbers below 0 or NaN"),
+        (weights, np.nan, "sample_weight changed during the fit, to numbers below 0 or NaN"),
+    ):
+        labels[:], weights[:] = rng.integers(0, 3, 64), 1
+        net = Net(sizes, output="softmax", loss="cross_entropy", seed=0)
+        options = {"batch_size": batch_size, "sample_weight": weights, "epochs": 3}
+        with pytest.raises(DivergenceError, match=f"epoch 2, batch 1: .*{words}"):
+            net.fit(X, labels, callback=fill(changed, number), **options)
+        assert np.isfinite(net.parameters).all()
+        assert net.history.epochs == 1

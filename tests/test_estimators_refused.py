@@ -51,6 +51,22 @@ REFUSED = {
     "targets of y_val": (Regressor, {}, {"X_val": X, "y_val": np.c_[t, t]}),
     "quantiles": (Regressor, {"solver": "adam", "loss": "quantile(0.1, 0.9)", "early_stopping": True}, {}),
 }
+held_out = {"solver": "adam", "early_stopping": True}
+one_weight = np.r_[1.0, np.zeros(39)]
+masked = np.ma.masked_array(X, False)
+dates = X.astype("M8[s]")
+REFUSED |= {
+    "weights held out": (Classifier, held_out, {"sample_weight": one_weight}),
+    "regressor's weights held out": (Regressor, held_out, {"sample_weight": one_weight}),
+    "a row of X_val": (Regressor, {"solver": "adam"}, {"X_val": X[:1], "y_val": t[:1]}),
+    "masked X": (Regressor, {}, {"X": masked}),
+    "masked y": (Regressor, {}, {"y": masked[:, 0]}),
+    "masked labels": (Classifier, {}, {"y": np.ma.masked_array(y, False)}),
+    "masked weights": (Classifier, {}, {"sample_weight": masked[:, 0]}),
+    "dates": (Regressor, {}, {"X": dates}),
+    "dates of y": (Regressor, {}, {"y": dates[:, 0]}),
+    "times": (Regressor, {}, {"sample_weight": np.ones(40, "m8[s]")}),
+}
 ERRORS = (ValueError, TypeError, MemoryError, OverflowError)
 
 
@@ -250,3 +266,74 @@ def test_a_file_of_nan_is_no_estimator(tmp_path):
     with pytest.raises(ModelFormatError, match="the parameters of the net are not finite; Net.load reads it as it is"):
         Classifier.load(path)
     assert np.isnan(Net.load(path).parameters[-1])
+
+
+def test_what_is_refused_for_early_stopping_names_the_argument():
+    with pytest.raises(ValueError, match="sample_weight is 0 for every row that early stopping holds out"):
+        fitted(Regressor).set_params(early_stopping=True).fit(X, t, sample_weight=one_weight)
+    with pytest.raises(ValueError, match="X_val must have at least 2 rows"):
+        fitted(Regressor).fit(X, t, X_val=X[:1], y_val=t[:1])
+
+
+@pytest.mark.parametrize("kind", [Classifier, Regressor])
+def test_predictions_of_dates_and_masked_numbers_are_refused(kind):
+    for given in (dates, masked):
+        with pytest.raises(TypeError, match="X must (be numbers|not be masked)"):
+            fitted(kind).predict(given)
+
+
+def test_classes_of_outputs_that_are_not_finite_are_refused():
+    for labels in (y, y > 0):
+        estimator = fitted(Classifier).fit(X, labels)
+        estimator.net_.parameters[:] = np.nan
+        with pytest.raises(ValueError, match="outputs are not finite"):
+            estimator.predict(X)
+
+
+def test_a_rate_that_is_scaled_to_nothing_stops_training_without_an_error():
+    estimator = Regressor(solver="sgd", learning_rate="invscaling", power_t=1e3, max_iter=5, random_state=0).fit(X, t)
+    assert len(set(estimator.loss_curve_[1:])) == 1
+    assert np.isfinite(estimator.loss_)
+
+
+def test_sizes_of_eight_bits_draw_the_weights_of_others():
+    few, many = (
+        Regressor(hidden_layer_sizes=sizes, max_iter=1, random_state=0).fit(X, t)
+        for sizes in (np.array([200, 200], np.uint8), (200, 200))
+    )
+    np.testing.assert_array_equal(few.coefs_[1], many.coefs_[1])
+
+
+def test_weights_of_another_number_of_layers_are_refused():
+    estimator = fitted(Regressor)
+    estimator.coefs_ = estimator.coefs_[:1]
+    with pytest.raises(ValueError, match="coefs_ must have an array for each of 2 layers; got 1"):
+        estimator.predict(X)
+
+
+class Narrow(MLPClassifier):
+    def __init__(self, alpha=1e-4):
+        super().__init__(alpha=alpha, max_iter=3, random_state=0)
+
+
+def test_a_subclass_with_fewer_parameters_is_saved_and_loaded(tmp_path):
+    estimator = Narrow(0.5).fit(X, y)
+    estimator.save(tmp_path / "narrow")
+    loaded = Narrow.load(tmp_path / "narrow")
+    assert loaded.alpha == 0.5
+    np.testing.assert_array_equal(loaded.predict_proba(X), estimator.predict_proba(X))
+
+
+@pytest.mark.parametrize("dtype", ["Int64", "UInt64", "int64[pyarrow]"])
+def test_labels_of_pandas_beyond_the_integers_of_floats(dtype):
+    pandas = pytest.importorskip("pandas")
+    if "pyarrow" in dtype:
+        pytest.importorskip("pyarrow")
+    labels = np.where(y > 0, 2**60, 2**60 + 1)
+    series = pandas.Series(labels, dtype=dtype)
+    for estimator in (
+        fitted(Classifier).fit(X, series),
+        Classifier(random_state=0).partial_fit(X, series, classes=series.unique()),
+    ):
+        np.testing.assert_array_equal(estimator.classes_, [2**60, 2**60 + 1])
+        assert set(estimator.predict(X)) <= {2**60, 2**60 + 1}

@@ -71,7 +71,7 @@ def test_activations_are_those_of_predict():
     [
         ({}, ValueError, "which output from 0 to 3"),
         ({"output": 4}, IndexError, "from 0 to 3"),
-        ({"output": 1.5}, TypeError, "float"),
+        ({"output": 1.5}, TypeError, "output must be an integer, got 1.5"),
         ({"output": 1, "sample_weight": np.ones(5)}, ValueError, "sample_weight"),
         ({"output": 1, "Y": np.ones((5, 4))}, ValueError, "both"),
     ],

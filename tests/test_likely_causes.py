@@ -61,6 +61,7 @@ def circumstances(loss="half_squared_error", output="identity", hidden="tanh", r
         parameters=np.ones(13),
         X=[[1.0, -2.0]],
         Y=[0.5],
+        sample_weight=None,
         optimizer=Adam(),
         lr=1e-3,
         regularization=Regularization(),
@@ -69,12 +70,20 @@ def circumstances(loss="half_squared_error", output="identity", hidden="tanh", r
     return dataclasses.replace(usual, **changes)
 
 
+def classified(Y):
+    config = NetConfig.create([2, 2], "tanh", "softmax", "cross_entropy")
+    return dataclasses.replace(circumstances(), config=config, Y=Y)
+
+
 @pytest.mark.parametrize(
     ("given", "cause"),
     [
         (circumstances(parameters=np.array([1.0, math.inf])), "parameters of the net were set"),
         (circumstances(X=[[1.0, math.nan]]), "X changed during the fit"),
         (circumstances(X=[[1.0, -math.inf]], Y=[math.inf]), "X and Y changed during the fit"),
+        (classified(Y=[0, 2]), "Y changed during the fit, to class indices"),
+        (classified(Y=[0, -1]), "Y changed during the fit, to class indices"),
+        (circumstances(sample_weight=np.array([1.0, -1.0])), "sample_weight changed during the fit"),
         (circumstances(X=np.array([[-128, 0]], np.int8) * np.int16(10)), "the inputs reach 1.28e+03"),
         (circumstances(Y=[-2e3]), "the targets reach 2e+03"),
         (circumstances("poisson", "exp", Y=[2e3]), "gradient of poisson grows"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 
+import numpy as np
 import pytest
 
 from chainrule import CrossEntropy, Huber, Net, Quantile
@@ -39,6 +40,12 @@ def test_a_loss_is_a_value(loss):
         (lambda: Huber(10**400), ValueError, "delta must be finite, got 1000"),
         (lambda: Huber(True), TypeError, "delta must be a number, got True"),
         (lambda: Huber("wide"), ValueError, "delta must be a number, got 'wide'"),
+        (lambda: Huber(np.True_), TypeError, "delta must be a number, got np.True_"),
+        (lambda: Huber(np.complex128(1 + 2j)), TypeError, "delta must be a number, got "),
+        (lambda: Huber(np.timedelta64(1, "s")), TypeError, "delta must be a number, got "),
+        (lambda: Huber(np.array([0.5])), TypeError, "delta must be a number, got "),
+        (lambda: Quantile(np.array(0.5)), TypeError, "tau must be a number, got "),
+        (lambda: Net([2, 1], loss="huber(1_0)"), ValueError, "loss must be a number, got '1_0'"),
         (lambda: Quantile(1.0), ValueError, r"tau must be one or several numbers in \(0, 1\), got 1.0"),
         (lambda: Quantile(()), ValueError, r"tau must be one or several numbers in \(0, 1\), got \(\)"),
         (lambda: CrossEntropy(1), ValueError, r"label_smoothing must be in \[0, 1\), got 1"),

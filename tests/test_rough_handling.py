@@ -276,5 +276,24 @@ class TestNumbersThatAreNone:
 
     @pytest.mark.parametrize("layer", [0.5, None, True, "0"])
     def test_layers(self, layer):
-        with pytest.raises(TypeError, match="layers must be integers, got "):
+        with pytest.raises(TypeError, match="a layer must be an integer, got "):
             Net([3, 1], seed=0).freeze(layer)
+
+    def test_parameters_beyond_the_dtype_of_the_net(self):
+        net = Net([3, 2, 1], seed=0)
+        before = net.parameters.copy()
+        large = np.full(before.size, 1e300)
+        large[0] = 0
+        with pytest.raises(ValueError, match="parameters must be numbers that float32 holds; some are beyond"):
+            net.parameters = large
+        with pytest.raises(ValueError, match="layer 0 must be numbers that float32 holds"):
+            net.weights[0] = 1e300
+        np.testing.assert_array_equal(net.parameters, before)
+
+    def test_layers_that_cannot_be_assigned(self):
+        net = Net([3, 2, 1], seed=0)
+        net.weights[0].setflags(write=False)
+        with pytest.raises(ValueError, match="layer 0 cannot be written: the array is read-only"):
+            net.weights[0] = 0.0
+        with pytest.raises(TypeError, match="one layer at a time can be assigned; got slice"):
+            net.weights[0:2] = [0.0, 0.0]

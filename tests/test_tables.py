@@ -68,7 +68,12 @@ class TestReading:
         assert (read.cells, read.lines) == ({"a": ["1", "2"], "b": ["x", "y"]}, [2, 4])
 
     def test_byte_order_mark_is_no_part_of_the_first_name(self, write):
-        assert read_table(write(b"\xef\xbb\xbfa,b\r\n1,2\r\n")).names == ("a", "b")
+        for marks in (1, 2):
+            assert read_table(write(marks * b"\xef\xbb\xbf" + b"a,b\r\n1,2\r\n")).names == ("a", "b")
+
+    def test_a_quoted_nothing_is_a_row_and_a_blank_line_is_none(self, write):
+        read = read_table(write('a\n""\n\n  \n2\n'))
+        assert (read.cells, read.lines) == ({"a": ["", "2"]}, [2, 5])
 
     def test_lines_are_counted_with_blank_lines_and_line_breaks_in_quotes(self, write):
         read = read_table(write('\na,b\n\n1,"x\ny"\n\n2,z\n'))
@@ -90,6 +95,7 @@ class TestReading:
             (b"a,b\n\xff\xfe,2\n", r"not a text file in UTF-8"),
             ("a,b\n1,2\n".encode("utf-16"), r"data\.csv is UTF-16; save it as UTF-8"),
             (b"\xfe\xff" + "a,b\n1,2\n".encode("utf-16-be"), r"data\.csv is UTF-16; save it as UTF-8"),
+            ("a,b\n1,2\n".encode("utf-16-be"), r"data\.csv has characters NUL, as UTF-16 would have"),
             (gzip.compress(b"a,b\n1,2\n", mtime=0), r"data\.csv is compressed by gzip; unpack it first"),
         ],
     )

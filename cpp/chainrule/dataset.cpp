@@ -1,5 +1,8 @@
 #include "chainrule/dataset.hpp"
 
+#include <algorithm>
+#include <limits>
+
 namespace chainrule {
 namespace {
 
@@ -17,14 +20,23 @@ const T* view(Buffer<T>& buffer, const Rows& source, const RowRange& range, std:
   return packed(buffer, source, range);
 }
 
+template <class T>
+constexpr T kNaN = std::numeric_limits<T>::quiet_NaN();
+
 // Weights that are too small count as zero, in the sum of all as in that of the losses.
 template <class T>
 const T* packed_weights(Buffer<T>& buffer, const Rows& source, const RowRange& range) {
   T* weights = packed(buffer, source, range);
   for (std::size_t i = 0; i < range.count; ++i) {
-    if (static_cast<double>(weights[i]) < kLeastWeight<T>) weights[i] = 0;
+    if (static_cast<double>(weights[i]) < kLeastWeight<T>) weights[i] = weights[i] < 0 ? kNaN<T> : 0;
   }
   return weights;
+}
+
+bool are_below(const std::int32_t* labels, std::size_t count, std::size_t classes) {
+  bool all = true;
+  for (std::size_t i = 0; i < count; ++i) all &= static_cast<std::uint32_t>(labels[i]) < classes;
+  return all;
 }
 
 }  // namespace
@@ -60,12 +72,17 @@ Block<T> BlockReader<T>::read(const Dataset& data, const Batch& chunk) {
   const RowRange range = rows_of(chunk);
   Block<T> block;
   read_inputs(block, data.x, range);
-  if (data.y_is_labels) {
+  if (data.classes > 0) {
     block.targets.labels = packed(labels_, data.y, range);
   } else {
     block.targets.values = view(y_, data.y, range, block.targets.stride);
   }
   if (data.weights) block.targets.weights = packed_weights(weights_, *data.weights, range);
+  if (data.classes > 0 && !are_below(block.targets.labels, range.count, data.classes)) {
+    weights_.reserve(range.count);
+    std::fill_n(weights_.data(), range.count, kNaN<T>);
+    block.targets.weights = weights_.data();
+  }
   return block;
 }
 

@@ -12,9 +12,9 @@
 namespace chainrule {
 
 struct Dataset {
-  Rows x;  // (rows, features)
-  Rows y;  // (rows, outputs) values, or (rows, 1) class indices where y_is_labels
-  bool y_is_labels = false;
+  Rows x;                       // (rows, features)
+  Rows y;                       // (rows, outputs) values, or (rows, 1) class indices
+  std::size_t classes = 0;      // how many there are where y has indices of them, else 0
   std::optional<Rows> weights;  // (rows, 1)
 };
 
@@ -46,7 +46,8 @@ void for_each_chunk(const Batch& batch, Work work) {
 }
 
 // Turns chunks into blocks: in place where it can, else packed and cast into buffers of its own. A block
-// is good until the next is read.
+// is good until the next is read. Class indices out of range and weights below 0 were refused when the data
+// came; of those that a user has written there since, the loss becomes NaN.
 template <class T>
 class BlockReader {
  public:

@@ -253,9 +253,10 @@ bool reads_as_labels(const py::array& y, Loss loss) {
 
 template <class T>
 Input read_y(const Net<T>& net, std::size_t rows, const py::object& given, const std::string& name,
-             bool& labels) {
+             std::size_t& classes) {
   const py::array array = as_array(given, name);
-  labels = reads_as_labels(array, net.loss());
+  const bool labels = reads_as_labels(array, net.loss());
+  classes = labels ? net.outputs() : 0;
   const std::size_t columns = labels ? 1 : net.targets();
   const bool matrix = array.ndim() == 2 && static_cast<std::size_t>(array.shape(1)) == columns;
   const bool vector = array.ndim() == 1 && columns == 1;
@@ -326,7 +327,7 @@ Input read_rows(const py::object& x, const std::string& name, std::size_t featur
 }  // namespace
 
 Dataset DatasetInput::dataset() const {
-  return {x.rows, y.rows, y_is_labels, weights ? std::optional<Rows>(weights->rows) : std::nullopt};
+  return {x.rows, y.rows, classes, weights ? std::optional<Rows>(weights->rows) : std::nullopt};
 }
 
 template <class T>
@@ -344,7 +345,7 @@ Input read_features(const py::object& x, const char* name, std::size_t features,
 template <class T>
 void read_targets(DatasetInput& into, const Net<T>& net, std::size_t rows, const py::object& y,
                   const py::object& weights, const std::string& prefix) {
-  into.y = read_y(net, rows, y, prefix + "Y", into.y_is_labels);
+  into.y = read_y(net, rows, y, prefix + "Y", into.classes);
   into.weights = read_weights<T>(rows, weights, prefix + "sample_weight");
 }
 

@@ -38,7 +38,7 @@ struct DatasetInput {
   Input x;
   Input y;
   std::optional<Input> weights;
-  bool y_is_labels = false;
+  std::size_t classes = 0;  // of which y has the indices, or 0
 
   Dataset dataset() const;
 };

@@ -87,7 +87,7 @@ class Checkpoint:
     """
 
     def __init__(self, net: Net, path: str | os.PathLike[str], every: int) -> None:
-        self._net, self.every = net, read_count("every", every)
+        self._net, self.every = net, every
         self._path = Path(os.path.abspath(path))  # whatever folder the process goes to
         self.exists = stat_of_file(self._path) is not None
         if self.exists:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, SupportsIndex, cast
 
-from .checks import read_fraction, read_number
+from .checks import is_sequence, read_fraction, read_number
 from .losses import Loss, read_loss
 
 __all__ = [
@@ -193,7 +193,7 @@ class NetConfig:
 
 
 def _read_sizes(sizes: object) -> tuple[int, ...]:
-    if isinstance(sizes, str | bytes) or not hasattr(sizes, "__iter__"):
+    if not is_sequence(sizes):
         raise TypeError(f"sizes must be a sequence of layer sizes such as [3, 4, 1], got {sizes!r}")
     given = list(cast(Sequence[object], sizes))
     if len(given) < 2:
@@ -204,7 +204,7 @@ def _read_sizes(sizes: object) -> tuple[int, ...]:
 def _read_hidden(hidden: object, layers: int) -> tuple[str, ...]:
     if isinstance(hidden, str):
         return (choose("hidden", hidden, HIDDEN_ACTIVATIONS),) * layers
-    if not hasattr(hidden, "__iter__"):
+    if not is_sequence(hidden):
         raise TypeError(f"hidden must be one activation name or one per hidden layer, got {hidden!r}")
     names = list(cast(Sequence[object], hidden))
     if len(names) != layers:
@@ -213,7 +213,7 @@ def _read_hidden(hidden: object, layers: int) -> tuple[str, ...]:
 
 
 def _read_dropout(dropout: object, layers: int) -> tuple[float, ...]:
-    if isinstance(dropout, str) or not hasattr(dropout, "__iter__"):
+    if not is_sequence(dropout):
         return (read_fraction("dropout", dropout, "[0, 1)"),) * layers
     shares = list(cast(Sequence[object], dropout))
     if len(shares) != layers:

@@ -39,6 +39,7 @@ class Circumstances:
     config : NetConfig
     parameters : ndarray, flat
     X, Y : array_like
+    sample_weight : array_like or None
     optimizer : Optimizer
     lr : float
         The learning rate of the epoch.
@@ -51,6 +52,7 @@ class Circumstances:
     parameters: NDArray[Any]
     X: Any
     Y: Any
+    sample_weight: Any
     optimizer: Optimizer
     lr: float
     regularization: Regularization
@@ -92,7 +94,14 @@ def _bad_parameters(c: Circumstances) -> str | None:
 
 def _bad_data(c: Circumstances) -> str | None:
     names = [name for name, values in (("X", c.X), ("Y", c.Y)) if not np.isfinite(_largest(values))]
-    return f"{' and '.join(names)} changed during the fit, to numbers that are not finite" if names else None
+    if names:
+        return f"{' and '.join(names)} changed during the fit, to numbers that are not finite"
+    labels = c.config.loss.name == "cross_entropy" and np.size(c.Y) == len(c.Y)
+    if labels and (np.min(c.Y) < 0 or np.max(c.Y) >= c.config.outputs):
+        return "Y changed during the fit, to class indices that are out of range"
+    if c.sample_weight is not None and not np.min(c.sample_weight) >= 0:
+        return "sample_weight changed during the fit, to numbers below 0 or NaN"
+    return None
 
 
 def _large_inputs(c: Circumstances) -> str | None:

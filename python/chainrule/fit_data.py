@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .checks import NO_NUMBERS
 from .class_weights import class_weights_of_rows
 from .foreign_arrays import in_place, is_sparse
 from .held_out import hold_out
@@ -86,11 +88,14 @@ def read_fit_data(
 
 
 def _read_share(validation: Any) -> float | None:
-    if not isinstance(validation, numbers.Real) or isinstance(validation, bool):
+    if not isinstance(validation, numbers.Real) or isinstance(validation, NO_NUMBERS):
         return None
-    share = float(validation)
+    try:
+        share = float(validation)
+    except OverflowError:  # an integer
+        share = math.inf
     if not 0 < share < 1:
-        raise ValueError(f"validation must be {VALIDATIONS}; got {validation!r}")
+        raise ValueError(f"validation must be {VALIDATIONS}; got {validation!r:.80}")
     return share
 
 

@@ -14,7 +14,7 @@ from .divergence import Circumstances, explain
 from .engine import FitOptions, TrainedNet
 from .errors import DivergenceError
 from .fit_data import FitData
-from .history import FitState, History, StopReason
+from .history import FitState, History, StopReason, asks_to_stop
 from .metrics import Metric, Metrics
 from .monitor import Best, Monitor
 from .rates import Rates
@@ -179,7 +179,7 @@ class FitRun:
                 self._best.look(measure, self._net.parameters)
             if watchers:
                 state = self._state()
-                answers = [watch(state) for watch in watchers]
+                answers = [asks_to_stop(watch(state)) for watch in watchers]
                 if any(answers):
                     return "callback"
             if settled is not None:
@@ -254,6 +254,7 @@ class FitRun:
             parameters=self._net.parameters,
             X=self._data.X,
             Y=self._data.Y,
+            sample_weight=self._data.sample_weight,
             optimizer=self._options.optimizer,
             lr=float(lr),
             regularization=self._options.regularization,

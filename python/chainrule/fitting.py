@@ -109,6 +109,7 @@ def fit(
 
 
 def _open_checkpoint(net: TrainedNet, path: str | os.PathLike[str] | None, every: int) -> Checkpoint | None:
+    every = read_count("every", every)
     if path is None:
         if every != 1:
             raise ValueError(f"every={every!r} is for checkpoint, which was not given")
@@ -116,6 +117,8 @@ def _open_checkpoint(net: TrainedNet, path: str | os.PathLike[str] | None, every
     from .checkpoints import Checkpoint
     from .net import Net
 
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"checkpoint must be a path, got {path!r:.80}")
     if not isinstance(net, Net):
         raise TypeError(f"checkpoint needs a chainrule.Net; {type(net).__module__} cannot write model files")
     return Checkpoint(net, path, every)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import operator
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
+from .checks import read_index
 
 if TYPE_CHECKING:
     from .config import NetConfig
@@ -46,7 +45,7 @@ class Freezable(ABC):
 
     def _freeze(self, layers: Sequence[int], frozen: bool) -> None:
         count = len(self.config.layer_shapes)
-        numbers = [_number(layer) for layer in layers]
+        numbers = [read_index("a layer", layer) for layer in layers]
         for number in numbers:
             if not -count <= number < count:
                 raise IndexError(f"layers must be from 0 to {count - 1}, or from -1 to -{count}; got {number}")
@@ -58,9 +57,3 @@ class Freezable(ABC):
 
     @abstractmethod
     def _set_frozen(self, layer: int, frozen: bool) -> None: ...
-
-
-def _number(layer: object) -> int:
-    if isinstance(layer, bool | np.bool_) or not hasattr(layer, "__index__"):
-        raise TypeError(f"layers must be integers, got {layer!r}")
-    return operator.index(layer)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .checks import read_number
 from .trace import Array
 
 if TYPE_CHECKING:
@@ -91,9 +92,7 @@ def check_gradients(
     """
     parameters = net.parameters
     precision = float(np.finfo(parameters.dtype).eps)
-    step = precision**0.25 if eps is None else eps
-    if not 0 < step < math.inf:
-        raise ValueError(f"eps must be positive and finite, got {eps!r}")
+    step = precision**0.25 if eps is None else read_number("eps", eps, positive=True)
     net.forward(X)
     loss = net.backward(Y, sample_weight)
     analytic = net.gradients.astype(np.float64)

@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["FitState", "History", "StopReason"]
+__all__ = ["FitState", "History", "StopReason", "asks_to_stop"]
 
 StopReason = Literal["epochs", "converged", "patience", "time", "callback", "interrupted", "diverged"]
 
@@ -58,6 +58,20 @@ class History:
         from .plots import plot_history
 
         return plot_history(self, ax)
+
+
+def asks_to_stop(answer: object) -> bool:
+    """Return whether a callback's answer is true.
+
+    Raises
+    ------
+    TypeError
+        It is neither true nor false, as an array of several elements.
+    """
+    try:
+        return bool(answer)
+    except ValueError:
+        raise TypeError(f"callback must return True to stop, or False or None to go on; got {answer!r:.80}") from None
 
 
 @dataclass(frozen=True)

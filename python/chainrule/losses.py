@@ -7,9 +7,12 @@ or text such as ``"huber(0.5)"``, which is also how the command line and model f
 from __future__ import annotations
 
 import math
+import numbers
 import re
 from collections.abc import Callable, Iterable
 from typing import NoReturn, cast
+
+from .checks import NO_NUMBERS, is_sequence
 
 __all__ = ["LOSSES", "CrossEntropy", "Huber", "Loss", "Quantile", "read_loss"]
 
@@ -109,7 +112,7 @@ class Quantile(Loss):
     __slots__ = ()
 
     def __init__(self, tau: float | Iterable[float] = 0.5) -> None:
-        given = tau if isinstance(tau, Iterable) else (tau,)
+        given = cast(Iterable[float], tau) if is_sequence(tau) else (tau,)
         constants = tuple(_number("tau", value) for value in given)
         if not constants or not all(0 < value < 1 for value in constants):
             raise ValueError(f"tau must be one or several numbers in (0, 1), got {tau!r}")
@@ -183,23 +186,23 @@ def read_loss(given: object) -> Loss:
     if match is None or match[1] not in LOSSES:
         raise ValueError(f"loss must be one of {allowed}; got {given!r}")
     kind = LOSSES[match[1]]
-    numbers = [_number("loss", text) for text in match[2].split(",")] if match[2] and match[2].strip() else []
+    constants = [_number("loss", text) for text in match[2].split(",")] if match[2] and match[2].strip() else []
     if kind is None:
-        if numbers:
+        if constants:
             raise ValueError(f"loss {match[1]!r} has no constants; got {given!r}")
         return Loss(match[1])
     if kind is Quantile:
-        return Quantile(numbers) if numbers else Quantile()
-    if len(numbers) > 1:
+        return Quantile(constants) if constants else Quantile()
+    if len(constants) > 1:
         raise ValueError(f"loss {match[1]!r} has one constant; got {given!r}")
-    return kind(*numbers)
+    return kind(*constants)
 
 
 def _number(argument: str, given: object) -> float:
-    if isinstance(given, bool) or not (isinstance(given, str) or hasattr(given, "__float__")):
+    if not isinstance(given, str | numbers.Real) or isinstance(given, NO_NUMBERS):
         raise TypeError(f"{argument} must be a number, got {given!r}")
     try:
-        value = float(cast(float, given))
+        value = float(given.replace("_", "?") if isinstance(given, str) else given)  # 1_0 is 10 to Python alone
     except ValueError:
         raise ValueError(f"{argument} must be a number, got {given!r}") from None
     except OverflowError:  # an integer

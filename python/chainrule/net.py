@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import operator
 import os
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from . import _core
+from .checks import read_index
 from .config import NetConfig, read_count
 from .exchange import Exchangeable
 from .freezing import Freezable
@@ -414,7 +414,7 @@ class Net(Trainable, Freezable, Exchangeable):
             raise ValueError("sample_weight is for the gradient of the loss, which needs Y")
         if output is None and outputs > 1:
             raise ValueError(f"input_gradient needs Y, or which output from 0 to {outputs - 1}")
-        number = 0 if output is None else operator.index(output)
+        number = 0 if output is None else read_index("output", output)
         if not -outputs <= number < outputs:
             raise IndexError(f"output must be from 0 to {outputs - 1}, or from -1 to -{outputs}; got {number}")
         return self._core.output_input_gradient(X, number % outputs)

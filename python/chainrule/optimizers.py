@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from . import _core
-from .checks import read_flag, read_fraction, read_number
+from .checks import keep, read_flag, read_fraction, read_number
 from .config import choose
 
 __all__ = [
@@ -55,7 +55,7 @@ class Optimizer:
     lr: float = 0.01
 
     def __post_init__(self) -> None:
-        read_number("lr", self.lr, positive=True)
+        keep(self, lr=read_number("lr", self.lr, positive=True))
 
     @property
     def slots(self) -> tuple[str, ...]:
@@ -90,7 +90,7 @@ class SGD(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        read_fraction("momentum", self.momentum, "[0, 1)")
+        keep(self, momentum=read_fraction("momentum", self.momentum, "[0, 1)"))
         if read_flag("nesterov", self.nesterov) and self.momentum == 0:
             raise ValueError("nesterov=True needs a momentum above 0; got momentum=0")
 
@@ -134,9 +134,12 @@ class Adam(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        read_fraction("beta1", self.beta1, "[0, 1)")
-        read_fraction("beta2", self.beta2, "[0, 1)")
-        read_number("epsilon", self.epsilon, positive=True)
+        keep(
+            self,
+            beta1=read_fraction("beta1", self.beta1, "[0, 1)"),
+            beta2=read_fraction("beta2", self.beta2, "[0, 1)"),
+            epsilon=read_number("epsilon", self.epsilon, positive=True),
+        )
         read_flag("epsilon_hat", self.epsilon_hat)
 
     @property
@@ -174,7 +177,7 @@ class AdamW(Adam):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        read_number("weight_decay", self.weight_decay)
+        keep(self, weight_decay=read_number("weight_decay", self.weight_decay))
         read_flag("decay_biases", self.decay_biases)
 
 
@@ -208,7 +211,7 @@ class NAdam(Adam):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        read_number("momentum_decay", self.momentum_decay)
+        keep(self, momentum_decay=read_number("momentum_decay", self.momentum_decay))
 
     def momentum(self, t: int) -> float:
         """Return mu_t."""
@@ -247,9 +250,12 @@ class RMSprop(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        read_fraction("rho", self.rho, "[0, 1)")
-        read_number("epsilon", self.epsilon, positive=True)
-        read_fraction("momentum", self.momentum, "[0, 1)")
+        keep(
+            self,
+            rho=read_fraction("rho", self.rho, "[0, 1)"),
+            epsilon=read_number("epsilon", self.epsilon, positive=True),
+            momentum=read_fraction("momentum", self.momentum, "[0, 1)"),
+        )
 
     @property
     def slots(self) -> tuple[str, ...]:
@@ -282,7 +288,7 @@ class Adagrad(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        read_number("epsilon", self.epsilon, positive=True)
+        keep(self, epsilon=read_number("epsilon", self.epsilon, positive=True))
 
     @property
     def slots(self) -> tuple[str, ...]:
@@ -328,11 +334,12 @@ class Rprop(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        read_fraction("eta_minus", self.eta_minus, "(0, 1)")
-        if read_number("eta_plus", self.eta_plus) <= 1:
+        keep(self, eta_minus=read_fraction("eta_minus", self.eta_minus, "(0, 1)"))
+        keep(self, eta_plus=read_number("eta_plus", self.eta_plus))
+        if self.eta_plus <= 1:
             raise ValueError(f"eta_plus must be above 1, got {self.eta_plus!r}")
-        read_number("step_min", self.step_min, positive=True)
-        read_number("step_max", self.step_max, positive=True)
+        keep(self, step_min=read_number("step_min", self.step_min, positive=True))
+        keep(self, step_max=read_number("step_max", self.step_max, positive=True))
         if not self.step_min <= self.lr <= self.step_max:
             raise ValueError(
                 f"lr must be from step_min={self.step_min!r} to step_max={self.step_max!r}, got {self.lr!r}"

@@ -72,7 +72,8 @@ class _EpochRates(Rates):
         return np.full(count, self._lr) if isinstance(self._schedule, Constant) else super().rates(epoch, count)
 
     def _rate(self, epoch: int) -> float:
-        return self._lr * self._schedule.multiplier(epoch)
+        multiplier = self._schedule.multiplier(epoch)
+        return self._lr * read_number(f"the multiplier that schedule gives for epoch {epoch}", multiplier)
 
 
 class _PlateauRates(Rates):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from .checks import read_flag, read_number
+from .checks import keep, read_flag, read_number
 
 __all__ = ["Regularization"]
 
@@ -56,11 +56,10 @@ class Regularization:
     per_weight: bool = False
 
     def __post_init__(self) -> None:
-        read_number("l1", self.l1)
-        read_number("l2", self.l2)
+        keep(self, l1=read_number("l1", self.l1), l2=read_number("l2", self.l2))
         for limit in ("max_norm", "clip_norm", "clip_value"):
             if getattr(self, limit) is not None:
-                read_number(limit, getattr(self, limit), positive=True)
+                keep(self, **{limit: read_number(limit, getattr(self, limit), positive=True)})
         read_flag("penalize_biases", self.penalize_biases)
         read_flag("per_weight", self.per_weight)
 

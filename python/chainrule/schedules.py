@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias, cast
 
-from .checks import read_fraction, read_number
+from .checks import keep, read_fraction, read_number
 from .config import choose, read_count
 
 __all__ = [
@@ -76,8 +76,7 @@ class Step(EpochSchedule):
     factor: float = 0.1
 
     def __post_init__(self) -> None:
-        read_count("every", self.every)
-        read_fraction("factor", self.factor, "(0, 1]")
+        keep(self, every=read_count("every", self.every), factor=read_fraction("factor", self.factor, "(0, 1]"))
 
     def multiplier(self, epoch: int) -> float:
         """Return factor^floor(epoch / every)."""
@@ -99,7 +98,7 @@ class Exponential(EpochSchedule):
     factor: float = 0.95
 
     def __post_init__(self) -> None:
-        read_fraction("factor", self.factor, "(0, 1]")
+        keep(self, factor=read_fraction("factor", self.factor, "(0, 1]"))
 
     def multiplier(self, epoch: int) -> float:
         """Return factor^epoch."""
@@ -121,7 +120,7 @@ class InverseScaling(EpochSchedule):
     power: float = 0.5
 
     def __post_init__(self) -> None:
-        read_number("power", self.power, positive=True)
+        keep(self, power=read_number("power", self.power, positive=True))
 
     def multiplier(self, epoch: int) -> float:
         """Return 1 / (epoch + 1)^power."""
@@ -161,11 +160,10 @@ class Cosine(EpochSchedule):
     start: int = 0
 
     def __post_init__(self) -> None:
-        read_count("epochs", self.epochs)
-        if read_count("warmup", self.warmup, minimum=0) >= self.epochs:
+        keep(self, epochs=read_count("epochs", self.epochs), warmup=read_count("warmup", self.warmup, minimum=0))
+        if self.warmup >= self.epochs:
             raise ValueError(f"warmup must be less than epochs={self.epochs!r}, got {self.warmup!r}")
-        read_fraction("end", self.end, "[0, 1]")
-        read_count("start", self.start, minimum=0)
+        keep(self, end=read_fraction("end", self.end, "[0, 1]"), start=read_count("start", self.start, minimum=0))
 
     def multiplier(self, epoch: int) -> float:
         """Return the share of lr in this epoch."""
@@ -175,9 +173,9 @@ class Cosine(EpochSchedule):
         if since < self.warmup:
             return (since + 1) / (self.warmup + 1)
         if since >= self.epochs:
-            return float(self.end)
+            return self.end
         progress = (since - self.warmup) / (self.epochs - self.warmup)
-        return float(self.end + (1 - self.end) * (1 + math.cos(math.pi * progress)) / 2)
+        return self.end + (1 - self.end) * (1 + math.cos(math.pi * progress)) / 2
 
 
 @dataclass(frozen=True)
@@ -209,10 +207,9 @@ class ReduceOnPlateau(Schedule):
     least: float = 0.0
 
     def __post_init__(self) -> None:
-        read_fraction("factor", self.factor, "(0, 1)")
-        read_count("patience", self.patience, minimum=0)
-        read_fraction("tol", self.tol, "[0, 1)")
-        read_number("least", self.least)
+        keep(self, factor=read_fraction("factor", self.factor, "(0, 1)"))
+        keep(self, patience=read_count("patience", self.patience, minimum=0))
+        keep(self, tol=read_fraction("tol", self.tol, "[0, 1)"), least=read_number("least", self.least))
 
 
 #: Every schedule by its name.

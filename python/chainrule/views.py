@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
     from .config import NetConfig
     from .trace import Array
@@ -33,7 +33,9 @@ class LayerViews(Sequence[Any]):
     def __getitem__(self, layer: int | slice) -> Array | list[Array]:
         return self._views[layer]
 
-    def __setitem__(self, layer: int, values: ArrayLike) -> None:
+    def __setitem__(self, layer: int | slice, values: ArrayLike) -> None:
+        if isinstance(layer, slice):
+            raise TypeError(f"one layer at a time can be assigned; got {layer!r}")
         write_numbers(f"layer {layer}", values, self._views[layer])
 
     def __len__(self) -> int:
@@ -51,18 +53,30 @@ def write_numbers(name: str, given: ArrayLike, target: Array) -> None:
     TypeError
         They are something else, or masked.
     ValueError
-        They have another shape.
+        They have another shape, are beyond what the array's dtype holds, or the array is read-only.
     """
     values = np.asanyarray(given)
     if values.dtype.kind not in "biuf":
         raise TypeError(f"{name} must be real numbers; got {given!r:.80} of dtype {values.dtype}")
     if hasattr(values, "mask"):
         raise TypeError(f"{name} must not be masked; fill the masked values first")
+    if not target.flags.writeable:
+        raise ValueError(f"{name} cannot be written: the array is read-only")
+    if values.dtype != target.dtype:
+        values = _cast(name, values, target.dtype)  # all of them, before any is written
     try:
         target[...] = values
     except ValueError:
         shape = target.shape
         raise ValueError(f"{name} must have the shape {shape}, or be broadcast to it; got {values.shape}") from None
+
+
+def _cast(name: str, values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    try:
+        with np.errstate(over="raise"):
+            return values.astype(dtype)
+    except FloatingPointError:
+        raise ValueError(f"{name} must be numbers that {dtype} holds; some are beyond") from None
 
 
 def layer_views(config: NetConfig, arena: Array) -> tuple[LayerViews, LayerViews]:

@@ -27,11 +27,12 @@ from ..config import NetConfig
 from ..losses import Loss
 from ..net import Net
 from ..snapshots import Snapshot
+from ..views import write_numbers
 from .callbacks import CallbackSupport, FitHooks, with_callbacks
 from .initial_weights import draw_seed, draw_weights
 from .lbfgs import Objective, fit_lbfgs
 from .parameters import CONSTRAINTS, check_whole_numbers, hidden_activations, hidden_sizes
-from .refusals import unchanged_if_refused
+from .refusals import refuse_no_numbers, unchanged_if_refused
 from .saving import load_estimator, save_estimator
 from .stochastic import Rows, StochasticFit, start_record
 
@@ -155,6 +156,8 @@ class BaseMultilayerPerceptron(CallbackSupport, BaseEstimator, ABC):  # type: ig
             rows, held_out = self._split(rows, random)
         if held_out is not None:
             self._check_scorable(held_out)
+            if not held_out.weight_sum > 0:
+                raise ValueError("sample_weight is 0 for every row that early stopping holds out, and could go by")
         return StochasticFit(self, net, rows, held_out, self._reported_loss(rows), incremental).run
 
     def _read_held_out(self, X_val: Any, y_val: Any, net: Net) -> Rows:
@@ -169,7 +172,8 @@ class BaseMultilayerPerceptron(CallbackSupport, BaseEstimator, ABC):  # type: ig
         return self.solver != "lbfgs" and (by_scores != self._stops_early or not hasattr(self, "loss_curve_"))
 
     def _read_rows(self, X: Any, y: Any, sample_weight: Any, reset: bool, incremental: bool, name: str = "y") -> Rows:
-        self._check_labels(name, y)
+        y = self._plain_targets(name, y)
+        refuse_no_numbers(X=X, sample_weight=sample_weight)
         X, y = validate_data(
             self,
             X,
@@ -236,10 +240,12 @@ class BaseMultilayerPerceptron(CallbackSupport, BaseEstimator, ABC):  # type: ig
             sizes = [shapes[0][0], *(fan_out for _, fan_out in shapes)]
             net = self._build_net(sizes, np.asarray(self.coefs_[0]).dtype, init, draw_seed(check_random_state(None)))
             self._adopt(net)
-        for given, views in ((self.coefs_, net.weights), (self.intercepts_, net.biases)):
+        for name, given, views in (("coefs_", self.coefs_, net.weights), ("intercepts_", self.intercepts_, net.biases)):
+            if len(given) != len(views):
+                raise ValueError(f"{name} must have an array for each of {len(views)} layers; got {len(given)}")
             for layer, view in enumerate(views):
                 if given[layer] is not view:
-                    view[...] = given[layer]
+                    write_numbers(f"{name}[{layer}]", given[layer], view)
                     given[layer] = view
         return net
 
@@ -267,6 +273,7 @@ class BaseMultilayerPerceptron(CallbackSupport, BaseEstimator, ABC):  # type: ig
                 return net.predict(X)
             except (TypeError, ValueError):
                 pass  # scikit-learn says what is wrong with the data, in its words
+        refuse_no_numbers(X=X)
         X = validate_data(self, X, accept_sparse=("csr", "csc"), dtype=DTYPES, reset=False)
         return net.predict(X)
 
@@ -307,8 +314,9 @@ class BaseMultilayerPerceptron(CallbackSupport, BaseEstimator, ABC):  # type: ig
 
     _y_numeric: ClassVar[bool] = False
 
-    def _check_labels(self, name: str, y: Any) -> None:
-        """Check targets as they were given, where they are labels."""
+    @abstractmethod
+    def _plain_targets(self, name: str, y: Any) -> Any:
+        """Check targets as they were given; return them in a form that scikit-learn reads without loss."""
 
     def _expect_classes(self, y: Any, classes: Any) -> None:
         """Take the labels that `partial_fit` announces."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self, cast
 
@@ -15,7 +16,7 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_targ
 from sklearn.utils.validation import column_or_1d
 
 from .base import Array, BaseMultilayerPerceptron
-from .labels import check_labels
+from .labels import check_labels, plain_labels
 from .parameters import CONSTRAINTS
 from .scores import accuracy, decide
 from .stochastic import Rows
@@ -161,7 +162,10 @@ n_layers_, n_outputs_, out_activation_, t_, n_features_in_, feature_names_in_
 
     def predict(self, X: Any) -> Array:
         """Return labels (rows,), or an indicator matrix (rows, labels), sparse if that of `fit` was."""
-        decisions = self._decide(self._outputs(X))
+        outputs = self._outputs(X)
+        if not math.isfinite(outputs.sum()):  # the first class of all would look like a prediction
+            raise ValueError("the net's outputs are not finite, for its parameters or X are not")
+        decisions = self._decide(outputs)
         if self._label_binarizer.y_type_.startswith("multilabel"):
             return cast(Array, self._label_binarizer.inverse_transform(decisions))
         labels: Array = self.classes_[decisions]
@@ -196,12 +200,12 @@ n_layers_, n_outputs_, out_activation_, t_, n_features_in_, feature_names_in_
             sample_weight = of_classes if sample_weight is None else of_classes * sample_weight
         return (Y.argmax(axis=1) if softmax else Y.astype(dtype)), sample_weight
 
-    def _check_labels(self, name: str, y: Any) -> None:
+    def _plain_targets(self, name: str, y: Any) -> Any:
         check_labels(name, y)
+        return plain_labels(y)
 
     def _expect_classes(self, y: Any, classes: Any) -> None:
-        check_labels("y", y)
-        check_labels("classes", classes)
+        y, classes = self._plain_targets("y", y), self._plain_targets("classes", classes)
         if _check_partial_fit_first_call(self, classes):
             labels = y if type_of_target(y).startswith("multilabel") else classes
             self._label_binarizer = LabelBinarizer().fit(labels)

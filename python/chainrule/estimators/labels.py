@@ -1,4 +1,4 @@
-"""Class labels that nothing can be learned from, refused in words that name the argument."""
+"""Class labels: those that nothing can be learned from are refused, in words that name the argument."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
-__all__ = ["check_labels"]
+__all__ = ["check_labels", "plain_labels"]
 
 ALLOWED = "labels must be all strings, or all integers or booleans"
 
@@ -30,8 +30,10 @@ def check_labels(name: str, labels: Any) -> None:
     ValueError
         Some are missing: None, NaN or NA.
     TypeError
-        They are of several types, or of one that is neither text nor a number.
+        They are of several types, or of one that is neither text nor a number; or masked.
     """
+    if np.ma.isMaskedArray(labels):
+        raise TypeError(f"{name} must not be masked; fill the masked labels first")
     values = _as_array(labels)
     if values.dtype.kind == "f" and np.isnan(values).any():
         raise ValueError(f"Input {name} contains NaN.")
@@ -44,6 +46,15 @@ def check_labels(name: str, labels: Any) -> None:
     if not all(issubclass(each, NUMBERS) for each in types):
         found = ", ".join(sorted(each.__name__ for each in types))
         raise TypeError(f"{name} has labels of type {found}; {ALLOWED}")
+
+
+def plain_labels(labels: Any) -> Any:
+    """Return a series of pandas' own integers as NumPy's; scikit-learn makes floats of them, of which few are exact."""
+    dtype = getattr(labels, "dtype", None)
+    kind = getattr(dtype, "kind", None)
+    if isinstance(dtype, np.dtype) or kind not in ("i", "u"):
+        return labels
+    return labels.to_numpy(dtype=f"{kind}8")
 
 
 def _as_array(labels: Any) -> np.ndarray[Any, Any]:

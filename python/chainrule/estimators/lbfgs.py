@@ -14,7 +14,7 @@ from scipy.optimize import OptimizeResult, minimize
 from sklearn.exceptions import ConvergenceWarning
 
 from ..errors import DivergenceError
-from ..history import FitState
+from ..history import FitState, asks_to_stop
 from ..net import Net
 from .callbacks import FitHooks
 from .stochastic import NOT_FINITE, Rows
@@ -57,7 +57,7 @@ class Objective:
         return self._evaluate(parameters)
 
     def _evaluate(self, parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        self._net.parameters = parameters
+        self._net.parameters[...] = parameters  # infinite where a step of the search is beyond float32
         self._net.forward(self._rows.X)
         loss = self._net.backward(self._rows.Y, self._rows.weights)
         gradient = self._net.gradients.astype(np.float64)
@@ -95,7 +95,7 @@ def fit_lbfgs(
             callback=_watch(estimator, net, hooks),
             options={"maxfun": estimator.max_fun, "maxiter": estimator.max_iter, "gtol": estimator.tol},
         )
-    net.parameters = result.x
+    net.parameters[...] = result.x
     if not math.isfinite(result.fun):
         raise DivergenceError(NOT_FINITE)
     estimator.n_iter_ = min(int(result.nit), int(estimator.max_iter))
@@ -130,10 +130,10 @@ def _watch(estimator: Any, net: Net, hooks: FitHooks) -> Callable[[OptimizeResul
         loss = float(intermediate_result.fun)
         if estimator.verbose:
             print(f"Iteration {iteration}, loss = {loss:.8f}")
-        net.parameters = intermediate_result.x
+        net.parameters[...] = intermediate_result.x
         state = FitState(net, iteration, loss, None, {}, 1.0, time.perf_counter() - start)
         stops = hooks.end_epoch()
-        if (estimator.callback is not None and estimator.callback(state)) or stops:
+        if (estimator.callback is not None and asks_to_stop(estimator.callback(state))) or stops:
             raise StopIteration
         hooks.begin_epoch()
 

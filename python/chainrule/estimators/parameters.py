@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
+from ..checks import is_sequence
 from ..config import HIDDEN_ACTIVATIONS
 from ..optimizers import OPTIMIZERS, SGD, Adam, Optimizer
 
@@ -76,14 +77,14 @@ def hidden_sizes(hidden_layer_sizes: Any) -> list[int]:
     ValueError
         A layer has no units, or its size is no integer.
     """
-    sizes = list(hidden_layer_sizes) if hasattr(hidden_layer_sizes, "__iter__") else [hidden_layer_sizes]
+    sizes = list(hidden_layer_sizes) if is_sequence(hidden_layer_sizes) else [hidden_layer_sizes]
     if not all(isinstance(size, Integral) and not isinstance(size, bool) for size in sizes):
         raise ValueError(f"hidden_layer_sizes must be integers, got {sizes}.")
     for size in sizes:
         check_whole_numbers({"hidden_layer_sizes": size})
     if any(size <= 0 for size in sizes):
         raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
-    return sizes
+    return [int(size) for size in sizes]
 
 
 def hidden_activations(activation: Any, layers: int) -> list[str]:

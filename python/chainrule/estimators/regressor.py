@@ -15,6 +15,7 @@ from ..config import choose
 from ..losses import Loss, read_loss
 from .base import Array, BaseMultilayerPerceptron
 from .parameters import CONSTRAINTS
+from .refusals import refuse_no_numbers
 from .scores import r2
 from .stochastic import Rows
 
@@ -186,6 +187,10 @@ out_activation_, t_, n_features_in_, feature_names_in_
         self.out_activation_ = "exp" if loss.name == "poisson" else "identity"
         return y, sample_weight
 
+    def _plain_targets(self, name: str, y: Any) -> Any:
+        refuse_no_numbers(**{name: y})
+        return y
+
     def _net_loss(self) -> str | Loss:
         # scikit-learn's squared error has a half before it.
         return "half_squared_error" if self.loss == "squared_error" else self.loss
@@ -209,6 +214,8 @@ out_activation_, t_, n_features_in_, feature_names_in_
     def _check_scorable(self, held_out: Rows) -> None:
         if held_out.Y.size != len(held_out) * self.n_outputs_:
             raise ValueError(f"early stopping needs one output for each target; loss={self.loss!r} has several")
+        if len(held_out) < 2:
+            raise ValueError("X_val must have at least 2 rows, whose spread the score is a share of; got 1")
 
     def _score_outputs(self, held_out: Rows, outputs: Array) -> float:
         return r2(held_out.Y, outputs, held_out.weights)

@@ -59,7 +59,9 @@ KINDS = {"binary": "sigmoid", "multiclass": "softmax", "multilabel-indicator": "
 def save_estimator(estimator: Any, path: str | os.PathLike[str]) -> None:
     """Write a fitted estimator to `path`; see `BaseMultilayerPerceptron.save`."""
     check_is_fitted(estimator)
-    parameters = estimator.get_params(deep=False) | {"callback": None}
+    parameters = estimator.get_params(deep=False)
+    if "callback" in parameters:  # a subclass may have less to be given
+        parameters["callback"] = None
     fitted = {name: value for name, value in vars(estimator).items() if name in FITTED}
     pace = getattr(estimator, "_optimizer", None)
     description = {

@@ -31,7 +31,10 @@ class StepSize:
     def end_epoch(self, rows_seen: int) -> None:
         """Take in that an epoch is over, after so many rows in the estimator's life."""
         if self.mode == "invscaling":
-            self.learning_rate = self.initial / float(rows_seen + 1) ** self.power_t
+            try:
+                self.learning_rate = self.initial / float(rows_seen + 1) ** self.power_t
+            except OverflowError:
+                self.learning_rate = 0.0
 
     def goes_on_after_stall(self) -> bool:
         """Return whether a smaller rate may still help, and take it."""

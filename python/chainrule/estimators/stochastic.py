@@ -22,7 +22,7 @@ from ..core_fit import start_core_fit
 from ..engine import FitOptions
 from ..errors import DivergenceError
 from ..fit_data import FitData
-from ..history import FitState
+from ..history import FitState, asks_to_stop
 from ..net import Net
 from ..optimizers import SGD, check_batch_size
 from ..regularization import Regularization
@@ -260,7 +260,7 @@ class StochasticFit:
     def _follow(self, rate: float) -> None:
         """Make the next epoch's momentum what it would be with the learning rate inside of the velocity."""
         now = self._estimator._optimizer.learning_rate
-        if now != rate and isinstance(self._optimizer, SGD) and self._optimizer.momentum > 0:
+        if now not in (rate, 0.0) and isinstance(self._optimizer, SGD) and self._optimizer.momentum > 0:
             rule, steps, slots = self._net._core.read_optimizer_state()
             self._net._core.write_optimizer_state(rule, steps, [slot * slot.dtype.type(rate / now) for slot in slots])
 
@@ -279,7 +279,7 @@ class StochasticFit:
             learning_rate=estimator._optimizer.learning_rate,
             seconds=time.perf_counter() - self._start,
         )
-        return bool(estimator.callback(state)) or stops
+        return asks_to_stop(estimator.callback(state)) or stops
 
     def _end_diverged(self, error: DivergenceError) -> None:
         """Raise, unless early stopping has parameters to go back to."""

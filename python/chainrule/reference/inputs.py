@@ -66,6 +66,8 @@ def read_weights(config: NetConfig, sample_weight: ArrayLike | None, rows: int) 
 def _as_numbers(given: ArrayLike, name: str) -> NDArray[Any]:
     """Return an array of real numbers; NumPy would make some of text, dates and complex numbers, too."""
     array = np.asarray(given)
+    if hasattr(given, "mask"):
+        raise TypeError(f"{name} must not be masked; fill the masked values first")
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} has dtype {array.dtype}; allowed are bool, integers and floats")
     return array

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import math
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from ..losses import Loss
 from ..optimizers import Optimizer, read_optimizer
 from ..trace import Array, Trace
 from ..trainable import Trainable
+from ..views import LayerViews, write_numbers
 from .inputs import read_rows, read_targets, read_weights
 from .layers import LayerPass, Layers
 from .optimizers import UPDATE_RULES, UpdateRule, update
@@ -59,8 +61,8 @@ class Net(Trainable, Freezable):
     ----------
     parameters, gradients : ndarray, flat
         All weights W1, W2, ... (each row-major), then all biases b1, b2, ...
-    weights, biases, weight_gradients, bias_gradients : list of ndarray
-        Views of them, one per layer, (fan_in, fan_out) and (fan_out,). Without biases
+    weights, biases, weight_gradients, bias_gradients : sequence of ndarray
+        Views of them, to be read and assigned, one per layer, (fan_in, fan_out) and (fan_out,). Without biases
         the lists of biases are empty.
     epochs_trained : int
         Epochs of all fits so far; with the seed it determines the next shuffle.
@@ -84,14 +86,66 @@ class Net(Trainable, Freezable):
         self.config = NetConfig.create(sizes, hidden, output, loss, reduction, bias, dtype, dropout, input_noise)
         self.seed = read_seed(seed)
         self.epochs_trained = 0
-        self._layers = layers = Layers(self.config, self.seed)
-        self.parameters, self.gradients = layers.parameters, layers.gradients
-        self.weights, self.biases = layers.weights, layers.biases
-        self.weight_gradients, self.bias_gradients = layers.weight_gradients, layers.bias_gradients
-        initialize(self.config, init, self.seed, self.weights, self.biases)
+        self._layers = Layers(self.config, self.seed)
+        initialize(self.config, init, self.seed, self._layers.weights, self._layers.biases)
         self._passes: list[LayerPass] | None = None
         self._rule: UpdateRule | None = None
         self._progress: Progress | None = None
+
+    @property
+    def parameters(self) -> Array:
+        """All weights W1, W2, ..., then all biases b1, b2, ..., flat; what is assigned is written into it."""
+        return self._layers.parameters
+
+    @parameters.setter
+    def parameters(self, values: ArrayLike) -> None:
+        write_numbers("parameters", values, self._layers.parameters)
+
+    @property
+    def gradients(self) -> Array:
+        """The gradients of them, in the same order."""
+        return self._layers.gradients
+
+    @gradients.setter
+    def gradients(self, values: ArrayLike) -> None:
+        write_numbers("gradients", values, self._layers.gradients)
+
+    @property
+    def weights(self) -> LayerViews:
+        """Views of the weights, one per layer, (fan_in, fan_out)."""
+        return LayerViews(self._layers.weights)
+
+    @property
+    def biases(self) -> LayerViews:
+        """Views of the biases, one per layer, (fan_out,); none without biases."""
+        return LayerViews(self._layers.biases)
+
+    @property
+    def weight_gradients(self) -> LayerViews:
+        """Views of the gradients of the weights."""
+        return LayerViews(self._layers.weight_gradients)
+
+    @property
+    def bias_gradients(self) -> LayerViews:
+        """Views of the gradients of the biases."""
+        return LayerViews(self._layers.bias_gradients)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # For pickle and copy: without the views, which would be arrays of their own, and the last forward pass.
+        layers = self._layers
+        state = {name: value for name, value in vars(self).items() if name not in ("_layers", "_passes")}
+        return state | {"layers": (layers.parameters, layers.gradients, layers.frozen)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        parameters, gradients, frozen = state.pop("layers")
+        vars(self).update(state)
+        self._layers = layers = Layers(self.config, self.seed)
+        layers.parameters[...], layers.gradients[...] = parameters, gradients
+        layers.frozen |= frozen
+        self._passes = None
+        self._progress = copy.copy(self._progress)
+        if self._rule is not None:
+            self._rule = self._rule.of(layers.parameters)
 
     @quiet
     def forward(self, X: ArrayLike) -> Array:
@@ -128,7 +182,7 @@ class Net(Trainable, Freezable):
     @quiet
     def predict(self, X: ArrayLike, out: Array | None = None) -> Array:
         """Return the outputs, (rows, outputs), or (outputs,) of a single row (features,); nothing is kept."""
-        given = np.asarray(X)
+        given = np.asanyarray(X)  # a mask is refused by what reads the rows
         rows = read_rows(self.config, np.atleast_2d(given)).astype(self.config.dtype, copy=False)
         A = self._layers.forward(rows)[-1].outputs.reshape(*given.shape[:-1], self.config.outputs)
         if out is None:

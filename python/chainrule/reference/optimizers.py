@@ -6,9 +6,10 @@ which a schedule may have changed. In the formulas c is the change, ``w <- w - c
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,13 @@ class UpdateRule(ABC):
         self.steps = 0
         self.slots: dict[str, Array] = {}
         self._change = np.empty_like(parameters)
+
+    def of(self, parameters: Array) -> Self:
+        """Return a copy, for a copy of the parameters."""
+        copied = copy.copy(self)
+        copied.parameters, copied._change = parameters, np.empty_like(parameters)
+        copied.slots = {name: slot.copy() for name, slot in self.slots.items()}
+        return copied
 
     def step(self, optimizer: Optimizer, lr: float, gradients: Array, frozen: NDArray[np.bool_] | None = None) -> Array:
         """Take the gradients in, and return what is to be taken off the parameters; good until the next step.

@@ -35,9 +35,11 @@ def parse_csv(content: bytes, source: str) -> Table:
         if content.startswith(first):
             raise ValueError(f"{source} {fault}")
     try:
-        text = content.decode("utf-8-sig")
+        text = content.decode("utf-8").lstrip("\ufeff")  # some programs write two marks
     except UnicodeDecodeError as error:
         raise ValueError(f"{source} is not a text file in UTF-8 ({error.reason}); save it as UTF-8") from None
+    if "\0" in text:
+        raise ValueError(f"{source} has characters NUL, as UTF-16 would have; save it as UTF-8")
     file = StringIO(text, newline="")
     delimiter = max(DELIMITERS, key=lambda each: _count_columns(file, each))
     file.seek(0)
@@ -63,8 +65,8 @@ def parse_csv(content: bytes, source: str) -> Table:
 
 
 def _is_row(fields: list[str]) -> bool:
-    """Whether a line is more than blanks."""
-    return len(fields) > 1 or any(map(str.strip, fields))
+    """Whether a line is more than blanks; of one that is ``""`` there is a field, of an empty one there is none."""
+    return len(fields) > 1 or fields == [""] or any(map(str.strip, fields))
 
 
 def _count_columns(file: StringIO, delimiter: str) -> int:
