@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
 import sys
 import threading
+from functools import partial
+from pathlib import Path
 
 import pytest
 
 from chainrule import Net
-from chainrule.atomic_files import remove_leftovers, write_atomically
+from chainrule.atomic_files import read_whole, remove_leftovers, write_atomically
 from helpers import run_python
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="links, pipes and permissions are those of POSIX")
@@ -180,3 +183,103 @@ for name in os.listdir(folder):
     if not os.path.isdir("/proc/self/fd"):
         pytest.skip("needs the list of descriptors in /proc")
     run_python(script, tmp_path, timeout=200)
+
+
+@pytest.mark.parametrize("name", ["fsync", "readlink", "chown", "chmod", "kill", "unlink", "close"])
+def test_a_deadline_comes_out(path, monkeypatch, name):
+    """What a signal's handler raises is an OSError, too, where it is a TimeoutError."""
+    path.write_bytes(b"older")
+    leftover = path.with_name(f".{path.name}.{os.getppid():08x}01234567.part")
+    leftover.touch()
+    system = getattr(os, name)
+
+    def expire(*arguments, **options):
+        if name != "fsync" or stat.S_ISDIR(os.fstat(arguments[0]).st_mode):
+            if name == "close":
+                system(*arguments)
+            raise TimeoutError("deadline")
+        return system(*arguments, **options)
+
+    monkeypatch.setattr(os, name, expire)
+    if name == "unlink":  # which comes only where there is no such process
+        monkeypatch.setattr(os, "kill", lambda *_: os.stat(path.with_name("absent")))
+    work = partial(remove_leftovers, path) if name in ("kill", "unlink") else partial(write_atomically, path, b"new")
+    with pytest.raises(TimeoutError, match="deadline"):
+        work()
+
+
+def test_permissions_that_the_system_lacks_are_no_error(path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    path.write_bytes(b"older")
+    monkeypatch.setattr(os, "chmod", refuse)
+    monkeypatch.setattr(os, "chown", refuse)
+    write_atomically(path, b"new")
+    assert path.read_bytes() == b"new"
+
+
+def test_a_link_that_cannot_be_read_is_not_replaced(tmp_path, path, monkeypatch):
+    target = tmp_path / "target"
+    target.write_bytes(b"older")
+    path.symlink_to(target)
+
+    def fail(*_):
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "readlink", fail)
+        with pytest.raises(OSError, match="Stale file handle"):
+            write_atomically(path, b"new")
+    assert path.is_symlink()
+    assert target.read_bytes() == b"older"
+
+
+def test_links_without_an_end_are_refused(path):
+    path.symlink_to(path)
+    with pytest.raises(OSError, match="symbolic links"):
+        write_atomically(path, b"new")
+
+
+def test_what_a_writer_has_locked_is_no_leftover(path):
+    """Its process may have the number of ours, as the first of another container has, or of none here."""
+    fcntl = pytest.importorskip("fcntl")
+    mine, absent = (path.with_name(f".{path.name}.{number:08x}01234567.part") for number in (os.getpid(), 2**31))
+    with open(mine, "wb") as first, open(absent, "wb") as second:
+        for file in (first, second):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        remove_leftovers(path)
+        assert mine.exists()
+        assert absent.exists()
+    remove_leftovers(path)
+    assert os.listdir(path.parent) == []
+
+
+def test_a_writer_locks_its_file_until_it_has_its_name(path, monkeypatch):
+    replace = os.replace
+
+    def look(*names):
+        remove_leftovers(path)
+        replace(*names)
+
+    monkeypatch.setattr(os, "replace", look)
+    write_atomically(path, b"new")
+    assert path.read_bytes() == b"new"
+
+
+def test_a_pipe_named_as_a_leftover_is_not_waited_for(path):
+    os.mkfifo(path.with_name(f".{path.name}.{2**31:08x}01234567.part"))
+    remove_leftovers(path)
+
+
+def test_errors_of_reading_name_the_file(path, monkeypatch):
+    with pytest.raises(OSError, match="/dev/zero"):
+        read_whole(Path("/dev/zero"))
+
+    def fail(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    path.touch()
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    with pytest.raises(OSError, match=str(path)):
+        read_whole(path)

@@ -11,7 +11,7 @@ import safetensors.numpy
 
 from chainrule import SGD, ModelFormatError, Net, reference
 from chainrule.files import read, read_metadata
-from chainrule.schedules import Cosine
+from chainrule.schedules import Cosine, EpochSchedule
 from checkpoint_runs import Break, draw, early_stopping, largest_error, lower, raise_break_at_5, start
 from helpers import name_of, without_checksum
 
@@ -190,3 +190,113 @@ class TestTheFile:
         start("tiny", path)
         Net.load(path).save(path)
         assert set(read_metadata(path)) == {"chainrule"}
+
+
+class TestChangedSince:
+    """What was trained after a run is not thrown away for what its file has."""
+
+    def run(self, net, path):
+        return net.fit(*draw(3, 1), epochs=3, checkpoint=path)
+
+    @pytest.mark.parametrize("loaded", [False, True])
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda net: net.fit(*draw(3, 1), epochs=2),
+            lambda net: net.step(*draw(3, 1), "adam"),
+            lambda net: net.freeze(0),
+            lambda net: net.parameters.fill(0.5),
+        ],
+        ids=["fit", "step", "freeze", "parameters"],
+    )
+    def test_it_is_refused(self, path, change, loaded):
+        net = Net([3, 4, 1], output="identity", seed=0)
+        history = self.run(net, path)
+        net = Net.load(path) if loaded else net
+        np.testing.assert_array_equal(self.run(net, path).loss, history.loss)
+        change(net)
+        before, frozen, epochs = net.parameters.copy(), net.frozen, net.epochs_trained
+        with pytest.raises(ValueError, match="is of a run of this net, which has been trained or changed since"):
+            self.run(net, path)
+        np.testing.assert_array_equal(net.parameters, before)
+        assert (net.frozen, net.epochs_trained) == (frozen, epochs)
+        np.testing.assert_array_equal(self.run(Net.load(path), path).loss, history.loss)
+
+
+@pytest.mark.parametrize("seed", [None, 3])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda tensors, net, run: tensors.pop("weights.0"),
+        lambda tensors, net, run: tensors.update({"run.best": np.zeros(2)}),
+        lambda tensors, net, run: net.update(epochs_trained=2**64),
+        lambda tensors, net, run: net["optimizer"].update(steps=2**64),
+        lambda tensors, net, run: net.update(epoch_in_progress=["a", 0.0, 1.0, 50, 8, True]),
+        lambda tensors, net, run: net.update(epoch_in_progress=[8, float("nan"), 1.0, 50, 8, True]),
+        lambda tensors, net, run: net.update(epoch_in_progress=[8, 0.0, "a", 50, 8, True]),
+        lambda tensors, net, run: net.update(epoch_in_progress=[8, 0.0, 1.0, 50, 8, 1]),
+        lambda tensors, net, run: net.update(frozen=[7]),
+    ],
+    ids=["tensor", "best", "epochs", "steps", "rows done", "loss", "weight", "shuffled", "frozen"],
+)
+def test_a_file_that_is_refused_leaves_the_net_as_it_was(path, seed, damage):
+    X, Y = draw(3, 1)
+    Net([3, 4, 1], output="identity", seed=seed).fit(X, Y, epochs=2, checkpoint=path)
+    tensors, metadata = read(path)
+    net_entry, run = json.loads(without_checksum(metadata["chainrule"])), json.loads(metadata["chainrule.run"])
+    run["stopped"] = None
+    damage(tensors, net_entry, run)
+    texts = {"chainrule": json.dumps(net_entry), "chainrule.run": json.dumps(run)}
+    path.write_bytes(safetensors.numpy.save(tensors, metadata=texts))
+    net = Net([3, 4, 1], output="identity", seed=seed)
+    before, drawn = net.parameters.copy(), net.seed
+    with pytest.raises(ModelFormatError, match=r"not a model of chainrule: (?!.*incompatible function)"):
+        net.fit(X, Y, epochs=2, checkpoint=path)
+    np.testing.assert_array_equal(net.parameters, before)
+    assert (net.seed, net.frozen, net.epochs_trained) == (drawn, (), 0)
+
+
+@pytest.mark.parametrize("number", [-np.inf, np.inf])
+def test_a_monitored_measure_that_is_not_finite_makes_no_file_that_nobody_reads(path, number):
+    X, Y = draw(3, 1)
+
+    def fit():
+        measures = iter([1.0, number, 3.0, 3.0, 3.0, 3.0])
+        net = Net([3, 4, 1], output="identity", seed=0)
+        options = {"metrics": {"log": lambda y, yhat: next(measures)}, "monitor": "log", "schedule": "plateau"}
+        return net.fit(X, Y, epochs=6, checkpoint=path, **options)
+
+    history = fit()
+    Net.load(path)
+    np.testing.assert_array_equal(fit().loss, history.loss)
+
+
+def test_a_clock_that_goes_back_makes_no_file_that_nobody_reads(path, monkeypatch):
+    clock = iter(range(10**6, 0, -1))
+    monkeypatch.setattr("time.perf_counter", lambda: next(clock))
+    history = Net([3, 4, 1], seed=0).fit(*draw(3, 1), epochs=3, checkpoint=path)
+    assert history.seconds == 0
+    Net.load(path)
+
+
+class Halving(EpochSchedule):
+    def multiplier(self, epoch):
+        return 0.5**epoch
+
+
+def test_a_run_with_a_schedule_of_ones_own_goes_on(path):
+    def run(**options):
+        net = Net([3, 4, 1], output="identity", seed=0)
+        return net.fit(*draw(3, 1), epochs=4, schedule=Halving(), checkpoint=path, **options), net
+
+    with pytest.raises(KeyboardInterrupt):
+        run(callback=interrupt)
+    history, net = run()
+    path.unlink()
+    expected, whole = run()
+    np.testing.assert_array_equal(history.loss, expected.loss)
+    np.testing.assert_array_equal(net.parameters, whole.parameters)
+
+
+def interrupt(state):
+    raise KeyboardInterrupt

@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -234,3 +237,11 @@ def test_a_model_of_nan_predicts_nothing(penguins, capsys):
     net.save(penguins, metadata)
     assert main(["predict", penguins, str(DATASETS["penguins"].path)]) == 1
     assert "has parameters that are not finite" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+def test_predictions_are_written_where_comments_cannot_be(rents):
+    command = [sys.executable, "-m", "chainrule", "predict", rents, "rents.csv"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=full, text=True, timeout=60, check=False)
+    assert len(predictions(done.stdout)) == 40

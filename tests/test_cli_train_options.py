@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import shutil
 
 import numpy as np
 import pytest
@@ -220,3 +222,43 @@ def test_counts_are_not_negative(capsys, tmp_path):
     (tmp_path / "data.csv").write_text("a,y\n" + "".join(f"{i},{i}\n" for i in range(30)) + "1,-2\n")
     assert main(["train", "data.csv", "--target", "y", "--task", "regression", "--loss", "poisson"]) == 1
     assert "data.csv, line 32, column 'y': -2 is below 0, and --loss poisson is for counts" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links and names of any bytes are those of POSIX")
+class TestNames:
+    def train(self, *words):
+        return main(["train", "--quiet", "--force", "--epochs", "2", *words])
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ["--output", "folder/../one.png", "--plot", "one.png"],
+            ["--output", "model", "--plot", "link.png"],
+            ["--output", "model", "--report", "link.html"],
+            ["--output", "model", "--checkpoint", "folder/../model"],
+        ],
+        ids=["dots", "picture", "page", "checkpoint"],
+    )
+    def test_outputs_that_are_one_file_are_refused(self, words, capsys):
+        os.mkdir("folder")
+        for link in ("link.png", "link.html"):
+            os.symlink("model", link)
+        assert self.train(*words) == 2
+        assert "file" in capsys.readouterr().err
+        assert sorted(os.listdir()) == ["folder", "link.html", "link.png"]
+
+    def test_bytes_that_are_no_text(self):
+        name = os.fsdecode(b"data\xff.csv")
+        shutil.copy(DATASETS["penguins"].path, name)
+        assert self.train(name, "--target", "species", "--report", "page.html") == 0
+        assert sorted(map(os.fsencode, os.listdir())) == [
+            b"data\xff-loss.png",
+            b"data\xff.csv",
+            b"data\xff.safetensors",
+            b"page.html",
+        ]
+
+    @pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="this system has no /dev/zero")
+    def test_a_device_without_an_end_is_refused(self, capsys):
+        assert self.train("/dev/zero", "--target", "a") == 1
+        assert capsys.readouterr().err == "chainrule: error: /dev/zero: Not a regular file\n"

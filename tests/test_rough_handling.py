@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -21,6 +22,47 @@ from helpers import run_python
 
 X = np.random.default_rng(0).standard_normal((50, 3))
 Y = np.tanh(X[:, :1])
+
+
+FORK_WITHIN_A_FIRST_FIT = """
+import os, sys, threading, time
+import numpy as np
+from chainrule import Net
+
+X = np.ones((20, 3))
+first, second = Net([3, 1], seed=0), Net([3, 1], seed=0)
+threading.Thread(target=lambda: first.fit(X, X[:, :1], epochs=1)).start()
+time.sleep(float(sys.argv[1]))
+child = os.fork()
+if child == 0:
+    second.fit(X, X[:, :1], epochs=1)
+    os._exit(0)
+for _ in range(1000):
+    ended, status = os.waitpid(child, os.WNOHANG)
+    if ended:
+        sys.exit(status != 0)
+    time.sleep(0.01)
+os.kill(child, 9)
+sys.exit("the child waits for a module that another thread of its parent was importing")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork, which this system lacks")
+@pytest.mark.parametrize("moment", [0, 0.002, 0.004, 0.008, 0.016])
+def test_a_child_of_fork_trains_while_its_parent_imports(moment):
+    run_python(FORK_WITHIN_A_FIRST_FIT, moment)
+
+
+def test_a_net_that_was_given_its_own_parameters_is_freed():
+    net = Net([300, 300], output="identity", seed=0)
+    before = net.parameters[:90000].reshape(300, 300).copy()
+    expected = Net([300, 300], output="identity", seed=0).forward(before)
+    np.testing.assert_array_equal(net.forward(net.weights[0]), expected)
+    net.forward(net.weights[0][::-1])
+    net.forward(net.weight_gradients[0])
+    core = weakref.ref(net._core)
+    del net
+    assert core() is None
 
 
 def check_forks_beside_readers():

@@ -142,6 +142,8 @@ class NetCore {
 
   py::array_t<T> forward(const py::object& x) {
     Input input = read_features<T>(x, "X", net_.features());
+    if (is_own(input))  // keeping it would keep this net, for ever
+      input = read_features<T>(input.owner.attr("copy")(), "X", net_.features());
     const auto lock = alone();
     forward_ = std::nullopt;
     const std::size_t rows = input.rows.rows;
@@ -283,6 +285,15 @@ class NetCore {
     const WithoutGil released;
     chainrule::output_input_gradient(to, net_, input.rows, outputs);
     return gradient;
+  }
+
+  // Whether rows are, or begin, in the memory of the net.
+  bool is_own(const Input& input) {
+    const auto holds = [&](const Buffer<T>& arena) {
+      const auto* first = reinterpret_cast<const std::byte*>(arena.data());
+      return input.rows.data >= first && input.rows.data < first + arena.size() * sizeof(T);
+    };
+    return holds(net_.parameters()) || holds(net_.gradients());
   }
 
   bool is_frozen(std::size_t layer) const { return net_.frozen(layer); }

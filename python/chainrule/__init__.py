@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from . import interpreters  # noqa: F401  refuses subinterpreters, in which the core would hang
 from ._core import build_info
 from .errors import DivergenceError, ModelFormatError
+from .forks import import_before_forks
 from .net import Net
 
 if TYPE_CHECKING:
@@ -79,3 +80,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+import_before_forks()

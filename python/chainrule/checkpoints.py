@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from .atomic_files import stat_of_file
 from .checks import read_number
 from .config import choose, read_count
-from .files import RUN_KEY, Tensors, check_tensor, read, reading, remove_leftovers, restore, save
+from .files import RUN_KEY, Tensors, check_tensor, read, read_state, reading, remove_leftovers, restore, save
 from .history import History, StopReason
 from .rates import ScheduleState, read_schedule_state
-from .run_identity import Identity, differences, net_identity
+from .run_identity import Identity, differences, digest_of_state, net_identity
 
 if TYPE_CHECKING:
     from .net import Net
@@ -117,12 +117,23 @@ class Checkpoint:
         here = net_identity(net) | of_fit
         if self.exists:
             # The net of this very run, interrupted or loaded, may be anywhere within it.
-            self._check(of_fit if net._run_id == past.id else here)
-        net._run_id = past.id  # from here on: Ctrl-C may leave it anywhere within
+            is_own = net._run_id == past.id
+            self._check(of_fit if is_own else here)
+            if is_own and net._run_left not in (None, digest_of_state(net)):
+                raise ValueError(
+                    f"checkpoint={str(self._path)!r} is of a run of this net, which has been trained or changed since; "
+                    "load the net from it, give another name, or delete the file to begin anew"
+                )
+        # From here on Ctrl-C may leave it anywhere within.
+        net._run_id, net._run_left = past.id, None
         if self.exists:
             self._resume()
         self._identity = past.identity or here
         remove_leftovers(self._path)
+
+    def leave(self) -> None:
+        """Remember the state in which a fit leaves the net, by which later changes are told."""
+        self._net._run_left = digest_of_state(self._net)
 
     def until_due(self, epochs: int) -> int:
         """Return how many epochs there are from these to the next write."""
@@ -164,12 +175,13 @@ class Checkpoint:
     def _resume(self) -> None:
         """Put the net where the run was left."""
         net, past = self._net, self.past
-        if net.seed != past.seed:
-            net._build(net.config, past.seed, net.threads)
-        with reading(self._path):
-            restore(net, self._description, self._tensors)
+        with reading(self._path):  # all of it is looked at before the net is changed
+            read_state(net.config, self._description, self._tensors)
             if past.best is not None:
                 check_tensor("run.best", past.best, net.parameters.shape, net.config.dtype)
+        if net.seed != past.seed:
+            net._build(net.config, past.seed, net.threads)
+        restore(net, self._description, self._tensors)
         del self._tensors
 
     def _check(self, here: Identity) -> None:

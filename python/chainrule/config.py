@@ -245,5 +245,7 @@ def _physical_memory() -> int | None:
     """Bytes of physical memory, or None where the system does not say."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
+    except (AttributeError, ValueError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is None:  # what a signal's handler raised
+            raise
         return None

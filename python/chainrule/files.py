@@ -10,23 +10,22 @@ What a run of `fit` keeps there besides (``run.*`` and ``chainrule.run``) is the
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .atomic_files import remove_leftovers, write_atomically
+from .atomic_files import read_whole, remove_leftovers, write_atomically
+from .checks import read_flag, read_index, read_number
 from .checksum import NO_CHECKSUM, check_checksum, with_checksum
 from .config import NetConfig, choose, read_count
 from .errors import ModelFormatError
 from .initializers import read_seed
-from .rates import read_schedule_state
+from .rates import ScheduleState, read_schedule_state
 from .views import layer_views
 
 if TYPE_CHECKING:
@@ -40,6 +39,7 @@ __all__ = [
     "load_with_metadata",
     "read",
     "read_metadata",
+    "read_state",
     "reading",
     "remove_leftovers",
     "restore",
@@ -55,6 +55,9 @@ RUN_TENSORS = "run."
 
 #: Arrays that each rule may keep, a number per parameter; sgd and rmsprop keep one less without momentum.
 SLOTS = {"sgd": (0, 1), "adam": (2,), "adamw": (2,), "nadam": (2,), "rmsprop": (1, 2), "adagrad": (1,), "rprop": (2,)}
+
+#: Counts of a file are at most this: the core goes on counting, in 64 bits.
+MOST_STEPS = 2**63
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -124,7 +127,10 @@ def _load(cls: type[Net], path: Path) -> tuple[Net, dict[str, str]]:
     tensors, metadata = read(path)
     with reading(path):
         net = _build(cls, json.loads(metadata["chainrule"]), tensors)
-        net._run_id = json.loads(metadata[RUN_KEY])["id"] if RUN_KEY in metadata else None
+        if RUN_KEY in metadata:
+            from .run_identity import digest_of_state
+
+            net._run_id, net._run_left = json.loads(metadata[RUN_KEY])["id"], digest_of_state(net)
         return net, metadata
 
 
@@ -160,10 +166,7 @@ def read(path: Path) -> tuple[Tensors, dict[str, str]]:
     """
     import safetensors.numpy
 
-    if stat.S_ISCHR(path.stat().st_mode):  # as /dev/zero, which has no end
-        raise OSError(errno.EINVAL, "Not a regular file", os.fspath(path))
-    # All of it at once: pages of a map that somebody shortens in the meantime would end the process.
-    content = path.read_bytes()
+    content = read_whole(path)
     _require_memory(path, len(content))
     try:
         tensors = safetensors.numpy.load(content)
@@ -219,24 +222,48 @@ def restore(net: Net, description: dict[str, Any], tensors: Tensors) -> None:
     KeyError, TypeError, ValueError, IndexError, OverflowError
         The file does not hold one.
     """
-    _check_version(description)
-    rule, steps, slots = _read_optimizer(description["optimizer"])
-    _check_tensors(net.config, slots, tensors)
-    # All is read before anything is changed.
-    progress = _read_progress(description.get("epoch_in_progress"))
-    epochs_trained = read_count("epochs_trained", description["epochs_trained"], minimum=0)
-    schedule_state = read_schedule_state(description.get("schedule"))
-    frozen = description.get("frozen", ())
-    net.freeze(*frozen)  # which checks them
+    state = read_state(net.config, description, tensors)
     net.unfreeze()
-    net.freeze(*frozen)
+    net.freeze(*state.frozen)
     for kind, views in (("weights", net.weights), ("biases", net.biases)):
         for layer, view in enumerate(views):
             view[...] = tensors[f"{kind}.{layer}"]
-    net._core.write_optimizer_state(rule, steps, [tensors[f"optimizer.{slot}"] for slot in range(slots)])
-    net._core.epochs_trained = epochs_trained
-    net.schedule_state = schedule_state
-    net._core.resume_epoch(*progress)
+    slots = [tensors[f"optimizer.{slot}"] for slot in range(state.slots)]
+    net._core.write_optimizer_state(state.rule, state.steps, slots)
+    net._core.epochs_trained = state.epochs_trained
+    net.schedule_state = state.schedule
+    net._core.resume_epoch(*state.progress)
+
+
+class State(NamedTuple):
+    """What a file says of a net besides its parameters."""
+
+    rule: str
+    steps: int
+    slots: int
+    epochs_trained: int
+    progress: tuple[int, float, float, int, int, bool]
+    schedule: ScheduleState | None
+    frozen: list[int]
+
+
+def read_state(config: NetConfig, description: dict[str, Any], tensors: Tensors) -> State:
+    """Return the state that a file holds for a net of this configuration, all of it checked; errors as of `restore`."""
+    _check_version(description)
+    rule, steps, slots = _read_optimizer(description["optimizer"])
+    _check_tensors(config, slots, tensors)
+    frozen = [read_index("a frozen layer", layer) for layer in description.get("frozen", ())]
+    if not all(0 <= layer < len(config.layer_shapes) for layer in frozen):
+        raise ValueError(f"frozen layers are {frozen}, of {len(config.layer_shapes)}")
+    return State(
+        rule,
+        steps,
+        slots,
+        _read_long_count("epochs_trained", description["epochs_trained"]),
+        _read_progress(description.get("epoch_in_progress")),
+        read_schedule_state(description.get("schedule")),
+        frozen,
+    )
 
 
 def _check_version(description: dict[str, Any]) -> None:
@@ -250,9 +277,25 @@ def _read_progress(given: Any) -> tuple[int, float, float, int, int, bool]:
     if given is None:
         return 0, 0.0, 0.0, 0, 0, False
     rows_done, loss, weight, rows, batch_size, shuffled = given
+    rows, rows_done = _read_long_count("rows", rows), _read_long_count("rows_done", rows_done)
     if not 0 < rows_done <= rows:
         raise ValueError(f"epoch_in_progress has {rows_done!r} of {rows!r} rows done")
-    return rows_done, loss, weight, rows, batch_size, shuffled
+    read_number("the size of the loss", abs(loss))  # which may be negative
+    return (
+        rows_done,
+        float(loss),
+        read_number("the weight of the rows done", weight),
+        rows,
+        _read_long_count("batch_size", batch_size),
+        read_flag("shuffled", shuffled),
+    )
+
+
+def _read_long_count(argument: str, given: object) -> int:
+    count = read_count(argument, given, minimum=0)
+    if count > MOST_STEPS:
+        raise ValueError(f"{argument} must be at most 2^63, got {count}")
+    return count
 
 
 def _read_optimizer(description: dict[str, Any]) -> tuple[str, int, int]:
@@ -261,7 +304,7 @@ def _read_optimizer(description: dict[str, Any]) -> tuple[str, int, int]:
     slots = read_count("optimizer slots", description["slots"], minimum=0)
     if slots not in SLOTS[rule]:
         raise ValueError(f"optimizer {rule!r} with {slots} arrays; expected one of {SLOTS[rule]}")
-    return rule, read_count("optimizer steps", description["steps"], minimum=0), slots
+    return rule, _read_long_count("optimizer steps", description["steps"]), slots
 
 
 def _check_tensors(config: NetConfig, slots: int, tensors: Tensors) -> None:

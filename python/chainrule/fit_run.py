@@ -270,7 +270,7 @@ class FitRun:
             validation_loss=self._values.get("validation_loss"),
             metrics=self._metrics.last,
             learning_rate=float(self._learning_rates[-1][0]),
-            seconds=self._past.seconds + time.perf_counter() - self._start,
+            seconds=self._past.seconds + max(0.0, time.perf_counter() - self._start),
         )
 
     def _record(self, stopped: StopReason) -> History:
@@ -284,7 +284,7 @@ class FitRun:
             learning_rate=_after(past.learning_rate, rates),
             metrics={name: _after(past.metrics.get(name), values) for name, values in metrics.items()},
             epochs=self._epochs,
-            seconds=past.seconds + time.perf_counter() - self._start,
+            seconds=past.seconds + max(0.0, time.perf_counter() - self._start),
             stopped=stopped,
         )
 

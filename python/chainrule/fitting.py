@@ -95,12 +95,15 @@ def fit(
         kept.claim(settings | data_identity(X, Y, sample_weight, validation))
         if kept.past.finished:
             net.history = kept.past.history
+            kept.leave()
             return net.history
     run = FitRun(net, data, options, rates, monitored, functions, kept)
     if options.optimizer.full_batch:
         check_batch_size(options.optimizer, options.batch_size, np.shape(data.X)[0])
     watchers = [] if callback is None else [callback]
     with ExitStack() as stack:
+        if kept is not None:
+            stack.callback(kept.leave)
         if progress:
             from .progress import epoch_progress
 

@@ -99,8 +99,8 @@ class _PlateauRates(Rates):
         return {"schedule": ReduceOnPlateau.name, "factor": self._factor, "best": self._best, "bad": self._bad}
 
     def _is_good(self, loss: float) -> bool:
-        if self._best is None:
-            return math.isfinite(loss)
+        if self._best is None or not math.isfinite(loss):
+            return math.isfinite(loss)  # the state is written to files, as a number
         return loss < self._best - self._schedule.tol * abs(self._best)
 
     def _rate(self, epoch: int) -> float:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .net import Net
     from .optimizers import Optimizer
 
-__all__ = ["Identity", "data_identity", "differences", "net_identity", "settings_identity"]
+__all__ = ["Identity", "data_identity", "differences", "digest_of_state", "net_identity", "settings_identity"]
 
 #: What has to be the same, by name, as text; None is a seed that was drawn, and what follows from it.
 Identity = dict[str, "str | None"]
@@ -34,7 +34,7 @@ def net_identity(net: Net) -> Identity:
     identity: Identity = {field.name: str(getattr(net.config, field.name)) for field in fields(net.config)}
     identity["seed"] = None if net._seed_is_drawn else str(net.seed)
     drawn = _is_as_drawn(net)
-    identity["the net's state at the start"] = _digest_of_state(net) if not drawn else _frozen_text(net)
+    identity["the net's state at the start"] = digest_of_state(net) if not drawn else _frozen_text(net)
     return identity
 
 
@@ -54,7 +54,7 @@ def settings_identity(
         "shuffle": options.shuffle,
         "tol": options.tol,
         "patience": options.patience,
-        "schedule": "a function" if _is_function(schedule) else schedule,
+        "schedule": _text_of_schedule(schedule),
         "class_weight": dict(sorted(class_weight.items())) if isinstance(class_weight, Mapping) else class_weight,
         "metrics": list(metrics),
         "monitor": (monitored.name, "max" if monitored.more_is_better else "min"),
@@ -88,10 +88,15 @@ def _all_constants(optimizer: Optimizer) -> str:
     return f"{type(optimizer).__name__}({constants})"
 
 
-def _is_function(schedule: object) -> bool:
+def _text_of_schedule(schedule: object) -> str:
+    """Return what tells a schedule from others: of a class of the user's that has no text of its own, its name."""
     from .schedules import Schedule
 
-    return callable(schedule) and not isinstance(schedule, Schedule)
+    if not isinstance(schedule, Schedule):
+        return "a function" if callable(schedule) else str(schedule)
+    kind = type(schedule)
+    # The default names the place in memory, which the next process does not have.
+    return f"{kind.__module__}.{kind.__qualname__}" if kind.__repr__ is object.__repr__ else str(schedule)
 
 
 def _describe(given: Any) -> str:
@@ -124,7 +129,8 @@ def _frozen_text(net: Net) -> str | None:
     return f"frozen: {net.frozen}" if net.frozen else None
 
 
-def _digest_of_state(net: Net) -> str:
+def digest_of_state(net: Net) -> str:
+    """Return a digest of all that training moves."""
     rule, steps, slots = net._core.read_optimizer_state()
     counts = [rule, steps, net.epochs_trained, net._core.epoch_in_progress, net.frozen, net.schedule_state]
     digest = hashlib.blake2b(json.dumps(counts).encode(), digest_size=16)

@@ -16,7 +16,7 @@ __all__ = ["Snapshot"]
 
 #: Attributes of a net that a snapshot has in another form, or that belong to the net alone.
 PARTS = {"config", "history", "schedule_state", "_run_id", "_seed", "_seed_is_drawn", "_drawn_by", "_threads", "_core"}
-PARTS |= {"_weights", "_biases", "_weight_gradients", "_bias_gradients"}
+PARTS |= {"_run_left", "_weights", "_biases", "_weight_gradients", "_bias_gradients"}
 
 
 @dataclass(frozen=True)

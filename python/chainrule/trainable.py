@@ -35,6 +35,8 @@ class Trainable:
 
     # The last run that had a checkpoint; see `checkpoints`.
     _run_id: str | None = None
+    #: A digest of the state in which that run's last fit left it; None where that is not known.
+    _run_left: str | None = None
 
     def fit(
         self: TrainedNet,
@@ -155,8 +157,8 @@ class Trainable:
         Raises
         ------
         TypeError, ValueError
-            An argument does not fit, or `checkpoint` is of another run, and nothing has been trained; or a metric gives
-            no number, or `schedule` no rate.
+            An argument does not fit, or `checkpoint` is of another run, or of one of this net that has been trained or
+            changed since, and nothing has been trained; or a metric gives no number, or `schedule` no rate.
         ModelFormatError
             `checkpoint` is no file of chainrule, or damaged.
         OSError

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["check_output", "noting", "save_elsewhere", "to_json", "writing"]
+__all__ = ["are_one_file", "check_output", "noting", "save_elsewhere", "to_json", "writing"]
 
 
 def check_output(path: Path, *, force: bool, inputs: Sequence[Path] = ()) -> None:
@@ -37,6 +37,11 @@ def check_output(path: Path, *, force: bool, inputs: Sequence[Path] = ()) -> Non
             raise ValueError(f"{path} exists; give --force to replace it")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise ValueError(f"{path}: the folder {folder} is not writable")
+
+
+def are_one_file(one: Path, other: Path) -> bool:
+    """Return whether two names, of files that need not exist, are of one; links and ``..`` are followed."""
+    return os.path.realpath(one) == os.path.realpath(other)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import json
 import sys
@@ -79,9 +80,12 @@ def run(args: argparse.Namespace) -> int:
     if not np.isfinite(net.parameters).all():
         raise ModelFormatError(f"{args.model} has parameters that are not finite; its predictions mean nothing")
     outputs = _limit_threads(net, args.threads).predict(X)
-    scores = _comment(encoder, table, outputs)
+    scores, comments = _judge(encoder, table, outputs)
     columns = _prediction_columns(encoder, outputs, probabilities=args.probabilities)
     text = to_json({"predictions": columns, "score": scores}) + "\n" if args.json else _to_csv(columns)
+    with contextlib.suppress(OSError):  # standard error may be full, and predictions have another place to go to
+        for comment in comments:
+            print(comment, file=sys.stderr)
     _write(output, text.encode())
     return DONE
 
@@ -119,21 +123,20 @@ def _limit_threads(net: Net, threads: int | None) -> Net:
     return limited
 
 
-def _comment(encoder: TableEncoder, table: Table, outputs: NDArray[np.floating[Any]]) -> dict[str, float] | None:
-    """Say on standard error which columns were ignored and, where the truth is known, the score; return that."""
+def _judge(
+    encoder: TableEncoder, table: Table, outputs: NDArray[np.floating[Any]]
+) -> tuple[dict[str, float] | None, list[str]]:
+    """Return the score, where the truth is known, and what is to be said: it, and which columns were ignored."""
     used = {column.name for column in (*encoder.features, encoder.target)}
     ignored = [name for name in table.names if name not in used]
-    if ignored:
-        print(f"ignored columns: {listed(ignored)}", file=sys.stderr)
+    comments = [f"ignored columns: {listed(ignored)}"] if ignored else []
     if encoder.target.name not in table.names:
-        return None
+        return None, comments
     try:
         scores = score(encoder.target, outputs, encoder.encode_target(table))
     except ValueError as error:
-        print(f"no score: {error}", file=sys.stderr)
-        return None
-    print(f"score: {describe_scores(scores)}", file=sys.stderr)
-    return scores
+        return None, [*comments, f"no score: {error}"]
+    return scores, [*comments, f"score: {describe_scores(scores)}"]
 
 
 def _prediction_columns(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ from .errors import UsageError
 from .exit_codes import DONE, INTERRUPTED, of_signal
 from .inputs import STANDARD
 from .interrupt import Interrupts, catch_interrupts
-from .outputs import check_output, noting, save_elsewhere, to_json, writing
+from .outputs import are_one_file, check_output, noting, save_elsewhere, to_json, writing
 from .pictures import check_picture, warm_up
 from .problem import Problem, Source, choose_source, prepare
 from .results import Outcome, as_json, test_scores
@@ -173,7 +174,7 @@ def _choose_outputs(args: argparse.Namespace, source: Source) -> tuple[Path, Pat
     check_output(model, force=args.force, inputs=[source.path])
     plot = args.plot or model.with_name(f"{model.stem}-loss.png")
     check_picture(plot)
-    if plot.absolute() == model.absolute():
+    if are_one_file(plot, model):
         raise UsageError(f"--plot and --output name the same file, {plot}")
     check_output(plot, force=args.force, inputs=[source.path])
     return model, plot
@@ -194,6 +195,7 @@ def _save_plot(history: History, path: Path, name: str) -> Path | None:
     if history.epochs == 0:
         return None
     figure = new_figure(7, 4.2)
+    name = os.fsencode(name).decode("utf-8", "replace")  # of a file it may have bytes that are no text
     plot_history(history, figure.subplots()).set_title(f"{name}: loss per epoch", parse_math=False)
     with writing(path):
         save_figure(figure, path)

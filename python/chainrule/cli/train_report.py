@@ -11,7 +11,7 @@ from ..files import write_atomically
 from ..optimizers import OPTIMIZERS
 from .errors import UsageError
 from .inputs import STANDARD
-from .outputs import check_output, writing
+from .outputs import are_one_file, check_output, writing
 from .problem import Problem, Source
 from .train_options import add_arguments
 from .training import BATCH_SIZE
@@ -42,7 +42,7 @@ def check_report(args: argparse.Namespace, source: Source, others: Sequence[Path
         return
     if page == STANDARD:
         raise UsageError("--report goes to a file, not to standard output; give another name than -")
-    if page.absolute() in [other.absolute() for other in others]:
+    if any(are_one_file(page, other) for other in others):
         raise UsageError(f"--report names the file of another output, {page}")
     check_output(page, force=args.force, inputs=[source.path])
 

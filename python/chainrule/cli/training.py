@@ -18,7 +18,7 @@ from .errors import UsageError
 from .inputs import STANDARD
 from .interrupt import Interrupts
 from .options import ClassWeight
-from .outputs import check_output
+from .outputs import are_one_file, check_output
 from .problem import Problem
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def check_checkpoint(args: argparse.Namespace, others: Sequence[Path | None]) ->
         return
     if path == STANDARD:
         raise UsageError("--checkpoint is a file, not standard output; give another name than -")
-    if path.absolute() in [other.absolute() for other in others if other is not None]:
+    if any(are_one_file(path, other) for other in others if other is not None):
         raise UsageError(f"--checkpoint names the file of another output, {path}")
     check_output(path, force=True)
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from ..atomic_files import read_whole
 from .arrays import parse_npy, parse_npz, parse_parquet
 from .csv_text import parse_csv
 from .table import Table
@@ -36,9 +37,7 @@ def read_table(path: str | os.PathLike[str]) -> Table:
     ImportError
         It is a Parquet file, and pyarrow is not installed.
     """
-    with open(path, "rb") as file:
-        content = file.read()
-    return parse_table(content, os.fspath(path))
+    return parse_table(read_whole(Path(path)), os.fspath(path))
 
 
 def parse_table(content: bytes, source: str) -> Table:
