@@ -50,10 +50,10 @@ struct Problem {
   }
 
   Dataset dataset(bool weighted = true) const {
-    const bool classes = net.loss() == Loss::cross_entropy;
+    const std::size_t classes = net.loss() == Loss::cross_entropy ? net.outputs() : 0;
     Dataset data{
         view(x, net.features(), kScalarType<T>), view(y, net.targets(), kScalarType<T>), classes, {}};
-    if (classes) data.y = view(labels, 1, ScalarType::int32);
+    if (classes > 0) data.y = view(labels, 1, ScalarType::int32);
     if (weighted) data.weights = view(weights, 1, kScalarType<T>);
     return data;
   }
