@@ -37,7 +37,12 @@ def write_tables(folder: Path) -> None:
     """Write CSV, and what NumPy writes."""
     folder.mkdir(parents=True, exist_ok=True)
     records = np.array([(1.5, "x"), (2.5, "y"), (3.5, "x")], dtype=[("size", "f4"), ("kind", "U3")])
-    arrays = {"matrix.npy": np.arange(6.0).reshape(3, 2), "records.npy": records, "bytes.npy": np.array([b"a", b"b"])}
+    arrays = {
+        "matrix.npy": np.arange(6.0).reshape(3, 2),
+        "records.npy": records,
+        "bytes.npy": np.array([b"a", b"b"]),
+        "texts.npy": np.array([["a", "b c"], ["d\0e", "f"]]),
+    }
     for name, content in TABLES.items():
         (folder / name).write_bytes(content)
     for name, array in arrays.items():

@@ -153,6 +153,13 @@ def array_file(array):
     return file.getvalue()
 
 
+def test_text_that_no_csv_file_holds():
+    """Labels with NUL were read from an array, but not from the CSV file that they were written to."""
+    content = array_file(np.array([["a\0b", "b"]], "S3"))
+    with pytest.raises(ValueError, match="table.npy, column '0': not text, but with characters NUL"):
+        parse_table(content, "table.npy")
+
+
 def test_an_array_that_claims_terabytes():
     content = array_file(np.zeros(1, "<f4")).replace(b"(1,), }" + b" " * 12, b"(1000000000000,), }")
     assert b"(1000000000000,)" in content

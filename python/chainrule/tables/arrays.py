@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .table import INEXACT, Cells, Table, counted
+from .table import INEXACT, Cells, Table, column_names, counted, is_text
 
 __all__ = ["parse_npy", "parse_npz", "parse_parquet"]
 
@@ -123,9 +123,8 @@ def _from_arrow(column: Any) -> NDArray[Any]:
 def _make_table(source: str, columns: list[tuple[str, NDArray[Any]]]) -> Table:
     cells: dict[str, Cells] = {}
     rows: int | None = None
-    for name, column in columns:
-        if name in cells:
-            raise ValueError(f"{source}: two columns are called {name!r}")
+    names = column_names(source, [name for name, _ in columns])
+    for name, (_, column) in zip(names, columns, strict=True):
         if column.ndim != 1:
             raise ValueError(f"{source}, column {name!r}: each row holds an array, of shape {column.shape[1:]}")
         if rows is not None and len(column) != rows:
@@ -152,9 +151,12 @@ def _read_cells(column: NDArray[Any], place: str) -> Cells:
     if column.dtype.kind == "U" and not _is_unicode(column):
         raise ValueError(f"{place}: not text, but numbers beyond Unicode")
     try:
-        return [_read_text(value) for value in column.tolist()]
+        texts = [_read_text(value) for value in column.tolist()]
     except UnicodeDecodeError as error:
         raise ValueError(f"{place}: not text in UTF-8 ({error.reason})") from None
+    if not is_text("".join(texts)):
+        raise ValueError(f"{place}: not text, but with characters NUL or halves of characters")
+    return texts
 
 
 def _read_numbers(column: NDArray[Any]) -> Cells:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from io import StringIO
 
-from .table import Table, counted
+from .table import Table, column_names, counted
 
 __all__ = ["parse_csv"]
 
@@ -80,14 +80,6 @@ def _count_columns(file: StringIO, delimiter: str) -> int:
 
 
 def _read_header(source: str, fields: list[str]) -> list[str]:
-    names = [field.strip() for field in fields]
-    if not any(names):
+    if not any(map(str.strip, fields)):
         raise ValueError(f"{source} is empty")
-    seen: set[str] = set()
-    for position, name in enumerate(names):
-        if not name:
-            raise ValueError(f"{source}: column {position + 1} has no name in the header")
-        if name in seen:
-            raise ValueError(f"{source}: two columns are called {name!r}")
-        seen.add(name)
-    return names
+    return column_names(source, fields)

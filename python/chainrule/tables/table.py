@@ -6,6 +6,7 @@ Making a table checks its shape; asking for a column checks its cells, so that a
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -13,7 +14,19 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["INEXACT", "Cells", "Table", "counted", "label_order", "listed", "number_label", "read_number", "text_label"]
+__all__ = [
+    "INEXACT",
+    "Cells",
+    "Table",
+    "column_names",
+    "counted",
+    "is_text",
+    "label_order",
+    "listed",
+    "number_label",
+    "read_number",
+    "text_label",
+]
 
 #: A column as it was found: text, or numbers with NaN for those that are missing.
 Cells: TypeAlias = "list[str] | NDArray[np.float64]"
@@ -22,6 +35,8 @@ Cells: TypeAlias = "list[str] | NDArray[np.float64]"
 MISSING = frozenset({"", "na", "n/a", "#n/a", "<na>", "nan", "null", "?"})
 #: From this share of numbers on, the odd text in a column is taken for a slip and not for a category.
 MOSTLY_NUMBERS = 0.9
+#: Characters that no file of text holds: NUL, and halves of characters.
+NO_TEXT = re.compile(r"[\0\ud800-\udfff]")
 #: From here on float64 no longer holds every integer.
 INEXACT = 2**53
 
@@ -141,6 +156,32 @@ class Table:
 
     def _refuse_infinite(self, row: int, name: str) -> None:
         raise ValueError(f"{self.place(row, name)}: {str(self.cells[name][row])!r} is infinite; values must be finite")
+
+
+def column_names(source: str, found: Sequence[str]) -> list[str]:
+    """Return the names without surrounding blanks.
+
+    Raises
+    ------
+    ValueError
+        A name is nothing, no text, or that of two columns.
+    """
+    names = [name.strip() for name in found]
+    seen: set[str] = set()
+    for position, name in enumerate(names):
+        if not name:
+            raise ValueError(f"{source}: column {position + 1} has no name")
+        if not is_text(name):
+            raise ValueError(f"{source}: the name of column {position + 1} is not text: {name!r}")
+        if name in seen:
+            raise ValueError(f"{source}: two columns are called {name!r}")
+        seen.add(name)
+    return names
+
+
+def is_text(characters: str) -> bool:
+    """Whether a CSV file could hold them: none is NUL or half a character."""
+    return NO_TEXT.search(characters) is None
 
 
 def _first_missing(cells: Cells) -> int | None:
