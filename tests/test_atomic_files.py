@@ -15,6 +15,7 @@ import pytest
 
 from chainrule import Net
 from chainrule.atomic_files import read_whole, remove_leftovers, write_atomically
+from chainrule.cli import main
 from helpers import run_python
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="links, pipes and permissions are those of POSIX")
@@ -52,6 +53,29 @@ def test_errors_name_the_path_alone(tmp_path):
         with pytest.raises(error) as caught:
             write_atomically(path, b"")
         assert str(caught.value).endswith(f": '{path}'")
+
+
+def test_the_name_of_a_folder_is_no_name_of_a_file(tmp_path):
+    name, net = f"{tmp_path}/model/", Net([2, 1])
+    writers = [net.save, net.to_c, lambda name: net.fit([[1.0, 2.0]], [1.0], checkpoint=name)]
+    for write in (*writers, lambda name: main(["train", "--epochs", "1", "--output", name]) and net.save(name)):
+        with pytest.raises(IsADirectoryError, match="model/'$"):
+            write(name)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_checkpoint_in_a_folder_that_is_gone_is_named(tmp_path):
+    script = """
+import os, sys, chainrule
+os.chdir(sys.argv[1])
+os.rmdir(sys.argv[1])
+try:
+    chainrule.Net([2, 1]).fit([[1.0, 2.0]], [1.0], checkpoint="run")
+except FileNotFoundError as error:
+    print(error)
+"""
+    (tmp_path / "gone").mkdir()
+    assert run_python(script, tmp_path / "gone").stdout == "[Errno 2] No such file or directory: 'run'\n"
 
 
 @pytest.mark.parametrize("name", ["a" * 255, "ä" * 127, "a" * 240, "x"], ids=len)

@@ -230,6 +230,8 @@ class TestChangedSince:
         lambda tensors, net, run: tensors.pop("weights.0"),
         lambda tensors, net, run: tensors.update({"run.best": np.zeros(2)}),
         lambda tensors, net, run: net.update(epochs_trained=2**64),
+        lambda tensors, net, run: net.update(epochs_trained=3),
+        lambda tensors, net, run: run.update(first_epoch=1),
         lambda tensors, net, run: net["optimizer"].update(steps=2**64),
         lambda tensors, net, run: net.update(epoch_in_progress=["a", 0.0, 1.0, 50, 8, True]),
         lambda tensors, net, run: net.update(epoch_in_progress=[8, float("nan"), 1.0, 50, 8, True]),
@@ -237,7 +239,19 @@ class TestChangedSince:
         lambda tensors, net, run: net.update(epoch_in_progress=[8, 0.0, 1.0, 50, 8, 1]),
         lambda tensors, net, run: net.update(frozen=[7]),
     ],
-    ids=["tensor", "best", "epochs", "steps", "rows done", "loss", "weight", "shuffled", "frozen"],
+    ids=[
+        "tensor",
+        "best",
+        "epochs",
+        "more epochs",
+        "first epoch",
+        "steps",
+        "rows done",
+        "loss",
+        "weight",
+        "shuffled",
+        "frozen",
+    ],
 )
 def test_a_file_that_is_refused_leaves_the_net_as_it_was(path, seed, damage):
     X, Y = draw(3, 1)

@@ -186,3 +186,23 @@ def test_a_reader_that_has_left(model):
     assert process.wait(60) == 1
     assert [line.split(":")[0] for line in lines] == ["score", "chainrule"]
     assert lines[-1] == "chainrule: error: standard output was closed before all was written"
+
+
+@needs_shell
+def test_names_beyond_the_encoding_of_the_terminal(model):
+    os.rename(model, "größe.safetensors")
+    result = shell("PYTHONUTF8=0 PYTHONIOENCODING=ascii chainrule inspect größe.safetensors")
+    assert result.returncode == 0
+    assert result.stdout.startswith("model: gr\\xf6\\xdfe.safetensors, ")
+
+
+@needs_shell
+def test_a_report_that_nobody_takes_says_where_the_model_is():
+    if not os.path.exists("/dev/full"):
+        pytest.skip("needs /dev/full")
+    result = shell("chainrule train --epochs 2 --json > /dev/full")
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1] == (
+        "chainrule: error: No space left on device; the model is in penguins.safetensors"
+    )
+    assert Net.load("penguins.safetensors").epochs_trained == 2

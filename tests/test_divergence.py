@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from chainrule import SGD, Adam, DivergenceError, Net
+from chainrule import SGD, Adam, DivergenceError, Net, reference
 from helpers import draw, small_net
 
 
@@ -157,6 +157,7 @@ def test_class_indices_and_weights_that_change_during_a_fit_are_told(sizes, batc
         (labels, -1, "Y changed during the fit, to class indices that are out of range"),
         (weights, -1, "sample_weight changed during the fit, to numbers below 0 or NaN"),
         (weights, np.nan, "sample_weight changed during the fit, to numbers below 0 or NaN"),
+        (weights, 0, "the weights of all rows are 0; .* sample_weight changed during the fit, to 0 for every row"),
     ):
         labels[:], weights[:] = rng.integers(0, 3, 64), 1
         net = Net(sizes, output="softmax", loss="cross_entropy", seed=0)
@@ -165,3 +166,29 @@ def test_class_indices_and_weights_that_change_during_a_fit_are_told(sizes, batc
             net.fit(X, labels, callback=fill(changed, number), **options)
         assert np.isfinite(net.parameters).all()
         assert net.history.epochs == 1
+
+
+@pytest.mark.parametrize("kind", [Net, reference.Net])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_weights_that_all_become_0_during_a_fit_begin_the_epoch_anew(kind, reduction):
+    rng = np.random.default_rng(0)
+    X, Y, weights = rng.normal(size=(64, 3)), rng.normal(size=(64, 1)), np.ones(64)
+    net, twin = (kind([3, 4, 1], reduction=reduction, dtype="float64", seed=0) for _ in range(2))
+    with pytest.raises(DivergenceError, match="epoch 2, batch 1: the weights of all rows are 0") as caught:
+        net.fit(X, Y, sample_weight=weights, callback=fill(weights, 0), epochs=3, optimizer=SGD(lr=0.01))
+    assert (caught.value.epoch, net.epochs_trained) == (2, 1)
+    weights.fill(1)
+    net.fit(X, Y, sample_weight=weights, epochs=2, optimizer=SGD(lr=0.01))
+    twin.fit(X, Y, sample_weight=weights, epochs=3, optimizer=SGD(lr=0.01))
+    np.testing.assert_array_equal(net.parameters, twin.parameters)
+
+
+@pytest.mark.parametrize("kind", [Net, reference.Net])
+def test_weights_of_validation_that_all_become_0_are_no_loss_of_0(kind):
+    rng = np.random.default_rng(0)
+    X, Y, weights = rng.normal(size=(64, 3)), rng.normal(size=(64, 1)), np.ones(64)
+    history = kind([3, 4, 1], dtype="float64", seed=0).fit(
+        X, Y, validation=(X, Y, weights), callback=fill(weights, 0), epochs=2
+    )
+    assert history.validation_loss[0] > 0
+    assert np.isnan(history.validation_loss[1])

@@ -78,3 +78,22 @@ def test_masked_numbers_are_refused():
     for call in (lambda: net.predict(masked), lambda: net.loss(X, np.ma.masked_array(Y, False))):
         with pytest.raises(TypeError, match="must not be masked"):
             call()
+
+
+@pytest.mark.parametrize("bad", [np.nan, -np.inf, 1e300])
+def test_numbers_that_the_net_cannot_hold_are_named_as_by_the_core(bad):
+    weights = np.ones(len(X))
+    bad_X, bad_Y, bad_weights = (np.array(values, dtype=float) for values in (X, Y, weights))
+    bad_X[3, 1] = bad_Y[3, 0] = bad_weights[3] = bad
+    messages = []
+    for net in (Net([3, Y.shape[1]], seed=0), chainrule.Net([3, Y.shape[1]], seed=0)):
+        for call in (
+            lambda net: net.predict(bad_X),
+            lambda net: net.loss(X, bad_Y),
+            lambda net: net.fit(X, Y, sample_weight=bad_weights),
+            lambda net: net.fit(X, Y, validation=(bad_X, Y)),
+        ):
+            with pytest.raises(ValueError, match="must be finite as float32; it is ") as caught:
+                call(net)
+            messages.append(str(caught.value))
+    assert messages[:4] == messages[4:]

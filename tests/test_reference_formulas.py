@@ -317,7 +317,7 @@ def test_quantiles_of_one_column_take_a_vector():
         ("log_loss", 1.5, r"Y must be probabilities, from 0 to 1; it is 1\.5 at row 1, column 2"),
         ("cross_entropy", -0.5, r"Y must be probabilities, from 0 to 1; it is -0\.5 at row 1, column 2"),
         ("poisson", -1, r"Y must be at least 0 for the loss poisson; it is -1\.0 at row 1, column 2"),
-        ("poisson", math.nan, r"Y must be at least 0 for the loss poisson; it is nan at row 1, column 2"),
+        ("poisson", math.nan, r"Y must be finite as float32; it is nan at row 1, column 2"),
         ("hinge", 0.5, r"Y must be 1, and -1 or 0, for the loss hinge; it is 0\.5 at row 1, column 2"),
     ],
 )

@@ -84,3 +84,21 @@ def test_a_copy_goes_on_within_an_epoch():
     assert other._core.epoch_in_progress == net._core.epoch_in_progress
     other.fit(X, X[:, :1], epochs=1, batch_size=10, shuffle=False, optimizer="sgd")
     np.testing.assert_array_equal(other.parameters, whole.parameters)
+
+
+class Slotted(Net):
+    __slots__ = ("__private", "scale", "unset")
+
+    def __init__(self, *arguments, scale):
+        super().__init__(*arguments, seed=0)
+        self.scale, self.__private = scale, "mine"
+
+    @property
+    def private(self):
+        return self.__private
+
+
+def test_attributes_in_slots_are_kept():
+    for other in copies(Slotted([2, 1], scale=[3])):
+        assert (type(other), other.scale, other.private) == (Slotted, [3], "mine")
+        assert not hasattr(other, "unset")

@@ -15,11 +15,7 @@ struct LossSum {
     loss += other.loss;
     weight += other.weight;
   }
-  // The mean of no weight at all is zero.
-  double reduced(Reduction reduction) const {
-    if (reduction == Reduction::sum) return loss;
-    return weight == 0 ? 0 : loss / weight;
-  }
+  double reduced(Reduction reduction) const { return reduction == Reduction::sum ? loss : loss / weight; }
 };
 
 // The space holds a chunk of the data: kChunkRows rows, or all of them.

@@ -235,6 +235,15 @@ void Trainer<T>::run_batches(const Batch& batches, Progress& progress) {
   }
 }
 
+// Weights of which one at least was not 0 when the fit began may all be 0 by now. The epoch is begun anew.
+template <class T>
+void Trainer<T>::check_weight(Progress& progress) const {
+  if (progress.sum.weight != 0) return;
+  progress.rows_done = 0, progress.sum = {};
+  throw Divergence("training diverged in epoch " + std::to_string(losses_.size() + 1) +
+                   ", batch 1: the weights of all rows are 0");
+}
+
 template <class T>
 Stop Trainer<T>::run(const double* rates, std::size_t epochs, Progress& progress) {
   make_room(losses_, epochs);
@@ -245,6 +254,7 @@ Stop Trainer<T>::run(const double* rates, std::size_t epochs, Progress& progress
     for (std::size_t e = 0; e < epochs; ++e) {
       options_.optimizer.lr = rates[e];
       run_epoch(progress);
+      check_weight(progress);
       const double loss = progress.sum.reduced(net_.reduction());
       // Both losses or none: an epoch whose validation is interrupted ends in the next fit.
       if (validation_)

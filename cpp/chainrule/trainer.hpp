@@ -122,6 +122,7 @@ class Trainer {
   void run_batches(const Batch& batches, Progress& progress);
   LossSum counted(const LossSum& sum, std::size_t rows, double penalty);
   void check_time() const;
+  void check_weight(Progress& progress) const;
 
   Net<T>& net_;
   OptimizerState<T>& state_;

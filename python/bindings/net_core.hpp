@@ -28,7 +28,7 @@
 namespace chainrule::bindings {
 
 [[noreturn]] inline void throw_busy() {
-  throw std::runtime_error("the net is busy: another thread is training it");
+  throw std::runtime_error("the net is busy: another thread, or a fit that this is called from, is training it");
 }
 
 template <class T>

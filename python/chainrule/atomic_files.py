@@ -15,7 +15,7 @@ try:
 except ImportError:  # of Windows, where a file that is open is not removed
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["read_whole", "remove_leftovers", "stat_of_file", "write_atomically"]
+__all__ = ["absolute_file", "named_file", "read_whole", "remove_leftovers", "stat_of_file", "write_atomically"]
 
 #: Temporary files are named ``.NAME.0123456789abcdef.part``, beside the file that they become: of the sixteen digits,
 #: eight are the process that writes it, eight are random.
@@ -39,6 +39,29 @@ class SystemErrorsPass:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         return isinstance(error, OSError) and error.errno is not None
+
+
+def named_file(path: str | os.PathLike[str]) -> Path:
+    """Return the path of a file to be written.
+
+    Raises
+    ------
+    IsADirectoryError
+        It ends as that of a folder does, which `Path` forgets.
+    """
+    file = Path(path)
+    if os.fspath(path).endswith((os.sep, os.altsep or os.sep)):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+    return file
+
+
+def absolute_file(path: str | os.PathLike[str]) -> Path:
+    """Return the same whatever folder the process goes to; FileNotFoundError if its folder is gone."""
+    try:
+        return Path(os.path.abspath(named_file(path)))
+    except FileNotFoundError as error:  # of the working folder, which has no name any more
+        error.filename = os.fspath(path)
+        raise
 
 
 def read_whole(path: Path) -> bytes:

@@ -10,16 +10,25 @@ import json
 import os
 import uuid
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .atomic_files import stat_of_file
+from .atomic_files import absolute_file, stat_of_file
 from .checks import read_number
 from .config import choose, read_count
-from .files import RUN_KEY, Tensors, check_tensor, read, read_state, reading, remove_leftovers, restore, save
+from .files import (
+    RUN_KEY,
+    Tensors,
+    check_tensor,
+    read,
+    read_state,
+    reading,
+    remove_leftovers,
+    restore,
+    save,
+)
 from .history import History, StopReason
 from .rates import ScheduleState, read_schedule_state
 from .run_identity import Identity, differences, digest_of_state, net_identity
@@ -88,7 +97,7 @@ class Checkpoint:
 
     def __init__(self, net: Net, path: str | os.PathLike[str], every: int) -> None:
         self._net, self.every = net, every
-        self._path = Path(os.path.abspath(path))  # whatever folder the process goes to
+        self._path = absolute_file(path)
         self.exists = stat_of_file(self._path) is not None
         if self.exists:
             self._read()
@@ -203,13 +212,19 @@ def _table(history: History) -> Array:
 def _read_past(description: dict[str, Any], run: dict[str, Any], tensors: Tensors) -> Past:
     if not isinstance(run["identity"], dict) or not isinstance(run["id"], str):
         raise TypeError("a run needs an identity and an id")
+    first_epoch = read_count("first_epoch", run["first_epoch"], minimum=0)
+    history = _read_history(run, tensors["run.history"])
+    if first_epoch + history.epochs != description["epochs_trained"]:
+        raise ValueError(
+            f"a run of {history.epochs} epochs after {first_epoch} is not at epoch {description['epochs_trained']!r}"
+        )
     return Past(
         id=run["id"],
         identity=run["identity"],
         seed=read_count("seed", description["seed"], minimum=0),
-        first_epoch=read_count("first_epoch", run["first_epoch"], minimum=0),
+        first_epoch=first_epoch,
         schedule_state=read_schedule_state(description["schedule"]),
-        history=_read_history(run, tensors["run.history"]),
+        history=history,
         finished=run["stopped"] is not None,
         best=tensors.get("run.best"),
     )

@@ -101,6 +101,8 @@ def _bad_data(c: Circumstances) -> str | None:
         return "Y changed during the fit, to class indices that are out of range"
     if c.sample_weight is not None and not np.min(c.sample_weight) >= 0:
         return "sample_weight changed during the fit, to numbers below 0 or NaN"
+    if c.sample_weight is not None and not np.any(c.sample_weight):
+        return "sample_weight changed during the fit, to 0 for every row"
     return None
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
@@ -55,10 +54,10 @@ class Exchangeable(ABC):
         OSError
             The file cannot be written.
         """
+        from .atomic_files import named_file, write_atomically
         from .export.onnx_model import to_onnx_bytes
-        from .files import write_atomically
 
-        write_atomically(Path(path), to_onnx_bytes(self, metadata or {}))
+        write_atomically(named_file(path), to_onnx_bytes(self, metadata or {}))
 
     def to_c(self, path: str | os.PathLike[str], name: str = "net") -> None:
         """Write the prediction of this net as one file of C99, which is also C++ and needs no other than ``<math.h>``.
@@ -81,10 +80,10 @@ class Exchangeable(ABC):
         OSError
             The file cannot be written.
         """
+        from .atomic_files import named_file, write_atomically
         from .export.c_source import to_c_source
-        from .files import write_atomically
 
-        write_atomically(Path(path), to_c_source(self, name).encode())
+        write_atomically(named_file(path), to_c_source(self, name).encode())
 
     @classmethod
     def from_sklearn(cls, estimator: Any) -> Self:

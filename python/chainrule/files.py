@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .atomic_files import read_whole, remove_leftovers, write_atomically
+from .atomic_files import named_file, read_whole, remove_leftovers, write_atomically
 from .checks import read_flag, read_index, read_number
 from .checksum import NO_CHECKSUM, check_checksum, with_checksum
 from .config import NetConfig, choose, read_count
@@ -69,6 +69,7 @@ def save(net: Net, path: str | os.PathLike[str], metadata: dict[str, str], run: 
 
     if not isinstance(metadata, dict) or not all(isinstance(text, str) for entry in metadata.items() for text in entry):
         raise TypeError(f"metadata must be a dict of str to str; got {metadata!r:.80}")
+    file = named_file(path)
     parameters, (rule, steps, slots), epochs_trained, epoch_in_progress = net._core.read_state()
     weights, biases = layer_views(net.config, parameters)
     tensors = {f"weights.{layer}": values for layer, values in enumerate(weights)}
@@ -102,7 +103,7 @@ def save(net: Net, path: str | os.PathLike[str], metadata: dict[str, str], run: 
         content = to_bytes(tensors, metadata=with_checksum(tensors, metadata))
     except SafetensorError as error:
         raise ValueError(f"{os.fspath(path)}: metadata cannot be written: {error}") from error
-    write_atomically(Path(path), content)
+    write_atomically(file, content)
 
 
 def load(cls: type[Net], path: str | os.PathLike[str]) -> Net:

@@ -23,7 +23,7 @@ PARTS |= {"_run_left", "_weights", "_biases", "_weight_gradients", "_bias_gradie
 class Snapshot:
     """A net's configuration, parameters, optimizer state, position in the order of the rows, and last history.
 
-    `others` are the attributes that users and their subclasses gave it.
+    `others` are the attributes that users and their subclasses gave it, `slots` those in ``__slots__``.
     """
 
     kind: type[Net]
@@ -40,10 +40,13 @@ class Snapshot:
     history: History | None
     drawn_by: str | None
     others: dict[str, Any]
+    slots: dict[str, Any]
 
     @classmethod
     def of(cls, net: Net) -> Snapshot:
         """Copy what there is to know of `net`."""
+        state = object.__getstate__(net)
+        attributes, slots = state if isinstance(state, tuple) else (state, {})
         parameters, optimizer, epochs_trained, epoch_in_progress = net._core.read_state()
         return cls(
             type(net),
@@ -59,7 +62,8 @@ class Snapshot:
             tuple(net.frozen),
             net.history,
             net._drawn_by,
-            {name: value for name, value in vars(net).items() if name not in PARTS},
+            {name: value for name, value in attributes.items() if name not in PARTS},
+            slots,
         )
 
     def restore(self) -> Net:
@@ -76,4 +80,6 @@ class Snapshot:
         net.freeze(*self.frozen)
         net.history = self.history
         vars(net).update(self.others)
+        for name, value in self.slots.items():
+            setattr(net, name, value)
         return net

@@ -6,6 +6,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+from ..atomic_files import named_file
 from ..bench.cases import CASES, ONE_ROW_CASES, Case, create_case, one_row
 from ..bench.peers import installed, peer_names
 from ..bench.plan import Plan, cores, run_apart
@@ -61,8 +62,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--time-limit", type=positive, metavar="SECONDS", help="begin no further case after so long")
     group.add_argument("--seed", type=seed, default=0, help="of first weights and data (default: 0)")
     group = parser.add_argument_group("output")
-    group.add_argument("--json", metavar="FILE", type=Path, nargs="?", const=Path("-"), help="write JSON, or print it")
-    group.add_argument("--plot", metavar="FILE", type=Path, nargs="?", const=Path("bench.png"), help=plot_help)
+    group.add_argument(
+        "--json", metavar="FILE", type=named_file, nargs="?", const=Path("-"), help="write JSON, or print it"
+    )
+    group.add_argument("--plot", metavar="FILE", type=named_file, nargs="?", const=Path("bench.png"), help=plot_help)
     group.add_argument("--force", action="store_true", help="replace files that exist")
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ..atomic_files import named_file
 from ..config import NetConfig
 from ..export.c_source import check_name
 from ..files import load_with_metadata
@@ -34,7 +35,7 @@ FORMATS = {"onnx": ".onnx", "c": ".c"}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``chainrule export``."""
     parser.add_argument("model", type=Path, metavar="MODEL", help="model file that 'train' or Net.save wrote")
-    parser.add_argument("output", type=Path, metavar="OUTPUT", help="file to write")
+    parser.add_argument("output", type=named_file, metavar="OUTPUT", help="file to write")
     parser.add_argument("--to", choices=FORMATS, metavar="FORMAT", help="onnx or c (default: as OUTPUT ends)")
     parser.add_argument("--name", metavar="NAME", help="beginning of the names in a file of C (default: net)")
     parser.add_argument("--force", action="store_true", help="replace an existing output file")

@@ -10,10 +10,12 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Protocol, cast
 
 from .errors import Interrupted, UsageError
 from .exit_codes import DONE, FAILED, INTERRUPTED, WRONG_USAGE
+from .outputs import flush_output
 
 __all__ = ["main"]
 
@@ -48,9 +50,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else list(argv)
     if sys.stderr is None:  # closed; what is printed there would go to standard output
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # names may have characters that a terminal's encoding has not
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = _run_to_exit(argv)
-        _flush_output()  # which may be the first to meet a full disk, or a reader that has left
+        flush_output()  # which may be the first to meet a full disk, or a reader that has left
         return code
     except KeyboardInterrupt as error:
         code = error.code if isinstance(error, Interrupted) else INTERRUPTED
@@ -126,13 +131,8 @@ def _with_notes(message: str, error: BaseException) -> str:
 def _fail(message: str, code: int = FAILED) -> int:
     print(f"chainrule: error: {message}", file=sys.stderr)
     try:
-        _flush_output()
+        flush_output()
     except OSError:
         # Python would try again, and complain, at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code
-
-
-def _flush_output() -> None:
-    if sys.stdout is not None:  # as it is where the shell closed it
-        sys.stdout.flush()

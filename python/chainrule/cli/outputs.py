@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["are_one_file", "check_output", "noting", "save_elsewhere", "to_json", "writing"]
+__all__ = ["are_one_file", "check_output", "flush_output", "noting", "save_elsewhere", "to_json", "writing"]
 
 
 def check_output(path: Path, *, force: bool, inputs: Sequence[Path] = ()) -> None:
@@ -77,6 +78,12 @@ def save_elsewhere(path: Path, save: Callable[[Path], object]) -> Path | None:
         os.unlink(name)
         return None
     return Path(name)
+
+
+def flush_output() -> None:
+    """Write what has been printed; OSError where that is not possible."""
+    if sys.stdout is not None:  # as it is where the shell closed it
+        sys.stdout.flush()
 
 
 def to_json(result: Mapping[str, Any]) -> str:

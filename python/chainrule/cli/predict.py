@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..atomic_files import named_file, write_atomically
 from ..errors import ModelFormatError
-from ..files import load_with_metadata, write_atomically
+from ..files import load_with_metadata
 from ..tables import Categories, Table, TableEncoder, describe_scores, score
 from ..tables.table import listed
 from .errors import UsageError
@@ -52,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("model", type=Path, metavar="MODEL", help="model file that 'chainrule train' wrote")
     add("data", type=Path, metavar="DATA", help=f"{DATA_HELP}; with the columns that the model was trained on")
-    add("--output", type=Path, metavar="FILE", help="file for the predictions (default: -, standard output)")
+    add("--output", type=named_file, metavar="FILE", help="file for the predictions (default: -, standard output)")
     add("--force", action="store_true", help="replace an existing output file")
     add("--probabilities", action="store_true", help="add one column per class with its probability")
     add("--threads", type=count, metavar="N", help="threads to use (default: chosen by the size of the work)")

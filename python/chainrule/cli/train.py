@@ -19,7 +19,7 @@ from .errors import UsageError
 from .exit_codes import DONE, INTERRUPTED, of_signal
 from .inputs import STANDARD
 from .interrupt import Interrupts, catch_interrupts
-from .outputs import are_one_file, check_output, noting, save_elsewhere, to_json, writing
+from .outputs import are_one_file, check_output, flush_output, noting, save_elsewhere, to_json, writing
 from .pictures import check_picture, warm_up
 from .problem import Problem, Source, choose_source, prepare
 from .results import Outcome, as_json, test_scores
@@ -96,6 +96,7 @@ def run(args: argparse.Namespace) -> int:
                 return INTERRUPTED if interrupts.first is None else of_signal(interrupts.first)
             data = "DATA" if source.path == STANDARD else shlex.quote(str(source.path))
             report.show_next(f"chainrule predict {shlex.quote(str(model_path))} {data}")
+            flush_output()
             return DONE
 
 

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from ..atomic_files import named_file
 from ..config import DTYPES
 from ..datasets import DATASETS
 from ..optimizers import OPTIMIZERS
@@ -69,16 +70,21 @@ def _add_training_options(add: Callable[..., object]) -> None:
     add("--class-weight", type=options.class_weight, metavar="WEIGHTS", help=weight_help)
     add("--patience", type=options.patience, default=50, metavar="N", help=patience_help)
     add("--time-limit", type=positive, metavar="SECONDS", help=limit_help)
-    add("--checkpoint", type=Path, metavar="FILE", help=checkpoint_help)
+    add("--checkpoint", type=named_file, metavar="FILE", help=checkpoint_help)
     add("--every", type=count, metavar="N", help=every_help)
     add("--seed", type=options.seed, default=0, help="of the split, the weights and the shuffling (default: 0)")
     add("--threads", type=count, metavar="N", help=threads_help)
 
 
 def _add_output_options(add: Callable[..., object]) -> None:
-    add("--output", type=Path, metavar="FILE", help="model file (default: the name of the data, .safetensors)")
-    add("--plot", type=Path, metavar="FILE", help="loss curves, .png, .pdf or .svg (default: beside the model)")
-    add("--report", type=Path, metavar="FILE", help="all about the run on one page of HTML that needs no other file")
+    add("--output", type=named_file, metavar="FILE", help="model file (default: the name of the data, .safetensors)")
+    add("--plot", type=named_file, metavar="FILE", help="loss curves, .png, .pdf or .svg (default: beside the model)")
+    add(
+        "--report",
+        type=named_file,
+        metavar="FILE",
+        help="all about the run on one page of HTML that needs no other file",
+    )
     add("--force", action="store_true", help="replace existing output files")
     add("--json", action="store_true", help="print the results as JSON, and nothing else")
     add("--quiet", action="store_true", help="print nothing but errors")

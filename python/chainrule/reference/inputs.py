@@ -34,6 +34,7 @@ def read_rows(config: NetConfig, X: ArrayLike, name: str = "X") -> NDArray[Any]:
         )
     if rows.shape[1] != config.features:
         raise ValueError(f"{name} has {rows.shape[1]} features, but the net has {config.features} inputs")
+    _check_finite(config, rows, name)
     return rows
 
 
@@ -47,6 +48,7 @@ def read_targets(config: NetConfig, Y: ArrayLike, rows: int) -> Array:
         targets = targets[:, np.newaxis]
     if targets.shape != expected:
         raise ValueError(f"Y must have the shape {expected} for {rows} rows; got {np.shape(Y)}")
+    _check_finite(config, targets, "Y")
     _check_values(config.loss.name, targets)
     return targets.astype(config.dtype, copy=False)
 
@@ -55,9 +57,11 @@ def read_weights(config: NetConfig, sample_weight: ArrayLike | None, rows: int) 
     """Return the weight of each row, (rows,) in the net's dtype; 1 where none are given."""
     if sample_weight is None:
         return np.ones(rows, config.dtype)
-    weights = _as_numbers(sample_weight, "sample_weight").astype(config.dtype, copy=False)
+    weights = _as_numbers(sample_weight, "sample_weight")
     if weights.shape != (rows,):
         raise ValueError(f"sample_weight must have the shape {(rows,)} for {rows} rows; got {weights.shape}")
+    _check_finite(config, weights, "sample_weight")
+    weights = weights.astype(config.dtype, copy=False)
     if weights.min() < 0 or weights.sum() == 0:
         raise ValueError("sample_weight must be at least 0, and not 0 for every row")
     return weights
@@ -71,6 +75,18 @@ def _as_numbers(given: ArrayLike, name: str) -> NDArray[Any]:
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} has dtype {array.dtype}; allowed are bool, integers and floats")
     return array
+
+
+def _check_finite(config: NetConfig, given: NDArray[Any], name: str) -> None:
+    """Raise ValueError, naming the first, if numbers are not finite in the net's dtype."""
+    if given.dtype.kind != "f":
+        return
+    with np.errstate(over="ignore"):
+        bad = np.argwhere(~np.isfinite(given.astype(config.dtype, copy=False)))
+    if len(bad):
+        row, column = (*bad[0], 0)[:2]
+        value = float(given[tuple(bad[0])])
+        raise ValueError(f"{name} must be finite as {config.dtype}; it is {value!r} at row {row}, column {column}")
 
 
 def _check_values(loss: str, targets: NDArray[Any]) -> None:

@@ -266,7 +266,15 @@ class Fit:
                 raise DivergenceError(f"{place}: {error}") from None
             progress.rows_done += trainer.batch_size
         let_through()
+        self._check_weights()
         return True
+
+    def _check_weights(self) -> None:
+        """Begin the epoch anew if all weights, of which one was not 0 when the fit began, are 0 by now."""
+        if self._trainer.weights is not None and not self._trainer.weights.any():
+            self._net._progress = None
+            place = f"training diverged in epoch {self.epochs + 1}, batch 1"
+            raise DivergenceError(f"{place}: the weights of all rows are 0")
 
     def _progress(self) -> Progress:
         terms = len(self._trainer.X), self._trainer.batch_size, self._shuffled
@@ -277,7 +285,7 @@ class Fit:
     def _end_epoch(self) -> StopReason | None:
         """Take the losses down, and return why to stop."""
         net = self._net
-        validation_loss = None if self._validation is None else self._loss(*self._validation)
+        validation_loss = None if self._validation is None else self._validate(*self._validation)
         if validation_loss is not None:
             self._validation_losses.append(validation_loss)
         self._losses.append(self._trainer.mean_or_sum(self._progress().loss))
@@ -287,8 +295,10 @@ class Fit:
             return None
         return self._stopping.judge(self.last_loss, validation_loss, net.parameters)
 
-    def _loss(self, X: NDArray[Any], Y: Array, weights: Array | None) -> float:
+    def _validate(self, X: NDArray[Any], Y: Array, weights: Array | None) -> float:
         layers = self._net._layers
+        if weights is not None and not weights.any() and layers.config.reduction == "mean":
+            return math.nan  # they became 0 during the fit
         X = X.astype(layers.config.dtype, copy=False)
         share = layers.shares(np.ones(len(X), X.dtype) if weights is None else weights)
         return float(share @ layers.row_losses(layers.forward(X), Y))
