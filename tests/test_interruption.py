@@ -93,6 +93,87 @@ assert net.history.stopped == "callback"
         run_python(script)
 
 
+class TestOneCall:
+    """Calls that may take long by themselves, such as a prediction of all of a large table."""
+
+    SCRIPT = """
+import signal, threading, time
+import numpy as np
+from chainrule import Net
+
+net = Net([16, 3000, 3000, 1], "tanh", seed=0, threads=1)
+X, Y = np.random.default_rng(0).random((8000, 16)), np.ones((8000, 1))
+parameters, expected = net.parameters.copy(), net.predict(X[:5])
+forward = net.forward(X) if {call!r} == "net.backward(Y)" else None
+pressed = []
+
+def press():
+    pressed.append(time.perf_counter())
+    signal.raise_signal(signal.SIGINT)
+
+threading.Timer(0.1, press).start()
+try:
+    {call}
+except KeyboardInterrupt:
+    print(time.perf_counter() - pressed[0])
+assert (net.parameters == parameters).all()
+assert (net.predict(X[:5]) == expected).all()
+assert np.isfinite(net.step(X[:5], Y[:5], "sgd"))
+"""
+
+    @pytest.mark.parametrize(
+        "call",
+        [
+            "net.predict(X)",
+            "net.loss(X, Y)",
+            "net.forward(X)",
+            "net.backward(Y)",
+            "net.step(X, Y, 'adam')",
+            "net.activations(X)",
+            "net.input_gradient(X, Y)",
+            "net.jacobian(X)",
+        ],
+    )
+    def test_ctrl_c_ends_it_soon(self, call):
+        assert any(float(run_python(self.SCRIPT.format(call=call)).stdout) < 0.3 for _ in range(3))
+
+    def test_handlers_may_read_what_is_being_read_and_not_train_it(self):
+        script = """
+import signal, threading
+import numpy as np
+from chainrule import Net
+
+outer, inner = (Net([16, 3000, 3000, 1], "tanh", seed=seed, threads=1) for seed in (0, 1))
+X = np.random.default_rng(0).random((8000, 16))
+expected = outer.predict(X)
+depth, seen = [], []
+
+def handle(*_):
+    if not depth:  # within a prediction of one net, a prediction of another, and within that:
+        depth.append(1)
+        again()
+        inner.predict(X)
+        return
+    np.testing.assert_array_equal(outer.predict(X[:5]), outer.predict(X)[:5])
+    for train in (lambda: outer.fit(X, X[:, :1]), lambda: inner.step(X, X[:, :1], "sgd"), lambda: outer.freeze(0)):
+        try:
+            train()
+        except RuntimeError as error:
+            seen.append(str(error))
+
+def again():
+    threading.Timer(0.1, signal.raise_signal, (signal.SIGINT,)).start()
+
+signal.signal(signal.SIGINT, handle)
+again()
+np.testing.assert_array_equal(outer.predict(X), expected)
+assert len(seen) == 3 and all("a call that this one is made within" in text for text in seen), seen
+outer.step(X[:5], X[:5, :1], "sgd")
+inner.step(X[:5], X[:5, :1], "sgd")
+"""
+        run_python(script)
+
+
 class TestThreads:
     @pytest.fixture
     def training(self):
@@ -127,7 +208,7 @@ class TestThreads:
             "trace": lambda: net.trace(X, Y),
             "save": lambda: net.save(tmp_path / "net"),
         }[method]
-        with pytest.raises(RuntimeError, match="the net is busy: another thread, or a fit that"):
+        with pytest.raises(RuntimeError, match="the net is busy: another thread, or a call that"):
             call()
 
     @pytest.mark.parametrize("method", ["step", "forward", "fit", "trace"])
@@ -144,7 +225,10 @@ class TestThreads:
             while not over.is_set():
                 with contextlib.suppress(RuntimeError):  # in the middle of an epoch
                     assert np.isfinite(net.predict(X[:1])).all()
-                with pytest.raises(RuntimeError, match="the net is busy: another thread, or a fit that"):
+                with pytest.raises(
+                    RuntimeError,
+                    match="the net is busy: another thread, or a call that",
+                ):
                     getattr(net, method)(*arguments)
                 outcomes.append("busy")
 

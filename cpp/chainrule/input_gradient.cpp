@@ -12,11 +12,12 @@ namespace {
 template <class T>
 class Differentiator {
  public:
-  Differentiator(const Net<T>& net, std::size_t rows) : net_(net), space_(net, std::min(rows, kChunkRows)) {}
+  Differentiator(const Net<T>& net, std::size_t rows, Interrupt& interrupt)
+      : net_(net), space_(net, std::min(rows, kChunkRows)), interrupt_(interrupt) {}
 
   void forward(const Block<T>& block) {
     rows_ = block.rows;
-    chainrule::forward(space_, net_, block, true, 0, never_, Pass::derivative);
+    chainrule::forward(space_, net_, block, true, 0, interrupt_, Pass::derivative);
   }
 
   // The outputs' deltas become those of the loss, or dyhat_j/dh.
@@ -42,7 +43,7 @@ class Differentiator {
 
   // From the outputs' deltas to the inputs, whose rows are `stride` apart.
   void backward(T* dx, std::size_t stride) {
-    backward_deltas(space_, net_, rows_, 0, never_);
+    backward_deltas(space_, net_, rows_, 0, interrupt_);
     const Layer& first = net_.layers().front();
     const Plane<T> delta = space_.deltas(0);
     kernels<T>().backward_input(dx, static_cast<std::ptrdiff_t>(stride), delta.data, delta.stride,
@@ -54,15 +55,15 @@ class Differentiator {
 
   const Net<T>& net_;
   Workspace<T> space_;
-  Interrupt never_;
+  Interrupt& interrupt_;
   std::size_t rows_ = 0;
 };
 
 }  // namespace
 
 template <class T>
-void loss_input_gradient(T* to, const Net<T>& net, const Dataset& data) {
-  Differentiator<T> differentiator(net, data.x.rows);
+void loss_input_gradient(T* to, const Net<T>& net, const Dataset& data, Interrupt& interrupt) {
+  Differentiator<T> differentiator(net, data.x.rows, interrupt);
   BlockReader<T> reader;
   const Batch all{0, data.x.rows};
   const double scale = gradient_scale(net.reduction(), reader.weight_sum(data, all));
@@ -75,8 +76,8 @@ void loss_input_gradient(T* to, const Net<T>& net, const Dataset& data) {
 }
 
 template <class T>
-void output_input_gradient(T* to, const Net<T>& net, const Rows& x, Range outputs) {
-  Differentiator<T> differentiator(net, x.rows);
+void output_input_gradient(T* to, const Net<T>& net, const Rows& x, Range outputs, Interrupt& interrupt) {
+  Differentiator<T> differentiator(net, x.rows, interrupt);
   BlockReader<T> reader;
   const std::size_t stride = outputs.count * net.features();
   for_each_chunk({0, x.rows}, [&](const Batch& chunk) {
@@ -88,9 +89,9 @@ void output_input_gradient(T* to, const Net<T>& net, const Rows& x, Range output
   });
 }
 
-#define CHAINRULE_INSTANTIATE(T)                                        \
-  template void loss_input_gradient(T*, const Net<T>&, const Dataset&); \
-  template void output_input_gradient(T*, const Net<T>&, const Rows&, Range);
+#define CHAINRULE_INSTANTIATE(T)                                                    \
+  template void loss_input_gradient(T*, const Net<T>&, const Dataset&, Interrupt&); \
+  template void output_input_gradient(T*, const Net<T>&, const Rows&, Range, Interrupt&);
 CHAINRULE_INSTANTIATE(float)
 CHAINRULE_INSTANTIATE(double)
 #undef CHAINRULE_INSTANTIATE

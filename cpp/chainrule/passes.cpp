@@ -4,7 +4,9 @@
 #include <atomic>
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <new>
+#include <utility>
 
 #include "chainrule/dispatch.hpp"
 #include "chainrule/layer_input.hpp"
@@ -314,28 +316,31 @@ bool descend(const Workspace<T>& space, Net<T>& net, const Block<T>& block, std:
 
 namespace {
 
+// What a prediction needs: the inputs of a chunk, and the layer before and after.
 template <class T>
-void predict_chunk(T* y, std::ptrdiff_t y_stride, const Net<T>& net, const Rows& x, const Batch& chunk,
-                   std::size_t threads) {
-  // Kept by each thread, so that predicting one row allocates nothing.
-  thread_local BlockReader<T> reader;
-  thread_local Buffer<T> hidden[2];
+struct Scratch {
+  BlockReader<T> reader;
+  Buffer<T> hidden[2];
+};
+
+template <class T>
+void predict_chunk(Scratch<T>& scratch, T* y, std::ptrdiff_t y_stride, const Net<T>& net, const Rows& x,
+                   const Batch& chunk, Interrupt& interrupt, std::size_t threads) {
   std::size_t widest = 0;
   for (const Layer& layer : net.layers()) widest = std::max(widest, row_stride<T>(layer.fan_out));
-  for (Buffer<T>& buffer : hidden) buffer.reserve(chunk.count * widest);
-  const Block<T> block = reader.read(x, chunk);
+  for (Buffer<T>& buffer : scratch.hidden) buffer.reserve(chunk.count * widest);
+  const Block<T> block = scratch.reader.read(x, chunk);
   LayerInput<T> a = inputs_of(block);
-  Interrupt never;
   for (std::size_t l = 0; l < net.layers().size(); ++l) {
     const Layer& layer = net.layers()[l];
     const bool last = l + 1 == net.layers().size();
-    const Plane<T> h =
-        last ? Plane<T>{y, y_stride}.from_row(chunk.first)
-             : Plane<T>{hidden[l % 2].data(), static_cast<std::ptrdiff_t>(row_stride<T>(layer.fan_out))};
+    const Plane<T> h = last ? Plane<T>{y, y_stride}.from_row(chunk.first)
+                            : Plane<T>{scratch.hidden[l % 2].data(),
+                                       static_cast<std::ptrdiff_t>(row_stride<T>(layer.fan_out))};
     // A softmax takes whole rows.
     const bool apart = layer.activation == Activation::softmax;
     const ForwardEnd<T> end{apart ? Activation::identity : layer.activation};
-    layer_forward(net, layer, h, a, end, block.rows, threads, never);
+    layer_forward(net, layer, h, a, end, block.rows, threads, interrupt);
     if (apart)
       kernels<T>().activate(layer.activation, h.data, h.stride, h.data, h.stride, block.rows, layer.fan_out);
     a = inputs_of(h);
@@ -345,11 +350,19 @@ void predict_chunk(T* y, std::ptrdiff_t y_stride, const Net<T>& net, const Rows&
 }  // namespace
 
 template <class T>
-void predict(T* y, std::ptrdiff_t y_stride, const Net<T>& net, const Rows& x, std::size_t threads) {
+void predict(T* y, std::ptrdiff_t y_stride, const Net<T>& net, const Rows& x, Interrupt& interrupt,
+             std::size_t threads) {
+  // Kept by each thread, so that predicting one row allocates nothing; taken away while it is used, for the
+  // handler of a signal may predict in between.
+  thread_local std::unique_ptr<Scratch<T>> kept;
+  std::unique_ptr<Scratch<T>> scratch = std::move(kept);
+  if (scratch == nullptr) scratch = std::make_unique<Scratch<T>>();
   // Threads share a chunk's products: a thread's own memory, as a chunk each would need, cannot be had or
   // refused.
-  for_each_chunk({0, x.rows},
-                 [&](const Batch& chunk) { predict_chunk(y, y_stride, net, x, chunk, threads); });
+  for_each_chunk({0, x.rows}, [&](const Batch& chunk) {
+    predict_chunk(*scratch, y, y_stride, net, x, chunk, interrupt, threads);
+  });
+  kept = std::move(scratch);
 }
 
 #define CHAINRULE_INSTANTIATE(T)                                                                            \
@@ -367,7 +380,7 @@ void predict(T* y, std::ptrdiff_t y_stride, const Net<T>& net, const Rows& x, st
   template bool gradients_are_bounded(const Workspace<T>&, const Net<T>&, const Block<T>&);                 \
   template bool descend(const Workspace<T>&, Net<T>&, const Block<T>&, std::size_t, const LayerUpdate<T>&,  \
                         T*);                                                                                \
-  template void predict(T*, std::ptrdiff_t, const Net<T>&, const Rows&, std::size_t);
+  template void predict(T*, std::ptrdiff_t, const Net<T>&, const Rows&, Interrupt&, std::size_t);
 CHAINRULE_INSTANTIATE(float)
 CHAINRULE_INSTANTIATE(double)
 #undef CHAINRULE_INSTANTIATE

@@ -105,8 +105,9 @@ template <class T>
 bool descend(const Workspace<T>& space, Net<T>& net, const Block<T>& block, std::size_t layer,
              const LayerUpdate<T>& update, T* panels);
 
-// Writes net(x) to y (rows, outputs); keeps nothing.
+// Writes net(x) to y (rows, outputs); keeps nothing. Throws Interrupted.
 template <class T>
-void predict(T* y, std::ptrdiff_t y_stride, const Net<T>& net, const Rows& x, std::size_t threads = 1);
+void predict(T* y, std::ptrdiff_t y_stride, const Net<T>& net, const Rows& x, Interrupt& interrupt,
+             std::size_t threads = 1);
 
 }  // namespace chainrule

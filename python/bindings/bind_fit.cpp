@@ -10,8 +10,7 @@
 #include <tuple>
 
 #include "bindings.hpp"
-#include "chainrule/denormals.hpp"
-#include "gil.hpp"
+#include "interruptible.hpp"
 #include "net_core.hpp"
 
 namespace chainrule::bindings {
@@ -34,7 +33,7 @@ class Fit {
       validation_data = validation_->dataset();
     }
     trainer_.emplace(core.net(), core.optimizer_state(), training_.dataset(), validation_data, options,
-                     [this] { return is_interrupted(); });
+                     [this] { return a_signal_raises(*released_); });
   }
 
   // Keeps others from training the net between epochs, until `release`.
@@ -78,12 +77,6 @@ class Fit {
   py::array_t<double> validation_losses() const { return copy(trainer_->validation_losses()); }
 
  private:
-  bool is_interrupted() {
-    const FlushDenormals off(false);  // a signal's handler is anyone's Python
-    const WithGil held(*released_);
-    return PyErr_CheckSignals() != 0;
-  }
-
   static std::optional<std::string> name(Stop stop) {
     switch (stop) {
       case Stop::converged:

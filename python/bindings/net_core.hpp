@@ -23,12 +23,13 @@
 #include "chainrule/split.hpp"
 #include "chainrule/threads.hpp"
 #include "chainrule/trainer.hpp"
-#include "gil.hpp"
+#include "interruptible.hpp"
 
 namespace chainrule::bindings {
 
 [[noreturn]] inline void throw_busy() {
-  throw std::runtime_error("the net is busy: another thread, or a fit that this is called from, is training it");
+  throw std::runtime_error(
+      "the net is busy: another thread, or a call that this one is made within, is using it");
 }
 
 template <class T>
@@ -93,7 +94,7 @@ class NetCore {
   class Alone {
    public:
     explicit Alone(Locks& locks) : training_(locks.training, std::try_to_lock) {
-      if (!training_ || claimed_by_another(locks)) throw_busy();
+      if (!training_ || claimed_by_another(locks) || Reading::goes_on(locks)) throw_busy();
       readers_ = std::unique_lock(locks.readers, std::try_to_lock);
       if (!readers_) wait(locks);
     }
@@ -140,6 +141,35 @@ class NetCore {
     return lock;
   }
 
+  // Long reading, in the middle of which the handler of a signal may want to train: it would wait for ever.
+  class Reading {
+   public:
+    explicit Reading(const Locks& locks) : locks_(locks) { innermost_ = this; }
+    ~Reading() { innermost_ = outer_; }
+    Reading(const Reading&) = delete;
+    Reading& operator=(const Reading&) = delete;
+
+    // Whether this thread is within one.
+    static bool goes_on(const Locks& locks) {
+      const Reading* each = innermost_;
+      while (each != nullptr && &each->locks_ != &locks) each = each->outer_;
+      return each != nullptr;
+    }
+
+   private:
+    inline static constinit thread_local const Reading* innermost_ = nullptr;
+
+    const Locks& locks_;
+    const Reading* outer_ = innermost_;
+  };
+
+  // Does long work without the GIL, of a reader.
+  template <class Work>
+  auto read_without_gil(Work work) {
+    const Reading reading(locks());
+    return without_gil(work);
+  }
+
   py::array_t<T> forward(const py::object& x) {
     Input input = read_features<T>(x, "X", net_.features());
     if (is_own(input))  // keeping it would keep this net, for ever
@@ -150,17 +180,15 @@ class NetCore {
     const std::size_t threads = threads_for(net_.forward_operations(rows));
     py::array_t<T> yhat({rows, net_.outputs()});
     T* to = yhat.mutable_data();
-    {
-      const WithoutGil released;
+    without_gil([&](Interrupt& interrupt) {
       if (space_.rows() < rows) space_ = Workspace<T>(net_, rows);
       space_.use_threads(threads);
-      Interrupt never;
       for_each_chunk({0, rows}, [&](const Batch& chunk) {
         chainrule::forward(space_, net_, noisy(reader_.read(input.rows, chunk), chunk), true, chunk.first,
-                           never, Pass::training, optimizer_state_.steps());
+                           interrupt, Pass::training, optimizer_state_.steps());
       });
       copy_rows(to, space_.activations(net_.layers().size() - 1), rows, net_.outputs());
-    }
+    });
     forward_ = std::move(input);
     return yhat;
   }
@@ -172,17 +200,17 @@ class NetCore {
     DatasetInput input{*forward_, {}, {}, false};
     read_targets(input, net_, input.x.rows.rows, y, sample_weight);
     const Dataset data = input.dataset();
-    const WithoutGil released;
-    const Batch all{0, data.x.rows};
-    LossSum sum{0, reader_.weight_sum(data, all)};
-    const double scale = gradient_scale(net_.reduction(), sum.weight);
-    Interrupt never;
-    for_each_chunk(all, [&](const Batch& chunk) {
-      Block<T> block = noisy(reader_.read(data, chunk), chunk);
-      reader_.add_columns(block, net_.features());
-      sum.loss += chainrule::backward(space_, net_, block, scale, chunk.first > 0, chunk.first, never);
+    return without_gil([&](Interrupt& interrupt) {
+      const Batch all{0, data.x.rows};
+      LossSum sum{0, reader_.weight_sum(data, all)};
+      const double scale = gradient_scale(net_.reduction(), sum.weight);
+      for_each_chunk(all, [&](const Batch& chunk) {
+        Block<T> block = noisy(reader_.read(data, chunk), chunk);
+        reader_.add_columns(block, net_.features());
+        sum.loss += chainrule::backward(space_, net_, block, scale, chunk.first > 0, chunk.first, interrupt);
+      });
+      return sum.reduced(net_.reduction());
     });
-    return sum.reduced(net_.reduction());
   }
 
   void update(const Optimizer& optimizer) {
@@ -198,9 +226,10 @@ class NetCore {
     const auto lock = alone_to_train();
     const Dataset data = input.dataset();
     const std::size_t threads = threads_for(net_.forward_operations(data.x.rows));
-    const WithoutGil released;
-    Stepper<T> stepper(net_, data.x.rows, threads);
-    return stepper.step(data, {0, data.x.rows}, optimizer_state_, optimizer, {}).reduced(net_.reduction());
+    return without_gil([&](const Interrupt& interrupt) {
+      Stepper<T> stepper(net_, data.x.rows, threads, interrupt);
+      return stepper.step(data, {0, data.x.rows}, optimizer_state_, optimizer, {}).reduced(net_.reduction());
+    });
   }
 
   double loss(const py::object& x, const py::object& y, const py::object& sample_weight) {
@@ -208,12 +237,12 @@ class NetCore {
     const auto lock = shared();
     const Dataset data = input.dataset();
     const std::size_t threads = threads_for(net_.forward_operations(data.x.rows));
-    const WithoutGil released;
-    Workspace<T> space(net_, std::min(kChunkRows, data.x.rows));
-    space.use_threads(threads);
-    BlockReader<T> reader;
-    Interrupt never;
-    return evaluate(net_, data, space, reader, never).reduced(net_.reduction());
+    return read_without_gil([&](Interrupt& interrupt) {
+      Workspace<T> space(net_, std::min(kChunkRows, data.x.rows));
+      space.use_threads(threads);
+      BlockReader<T> reader;
+      return evaluate(net_, data, space, reader, interrupt).reduced(net_.reduction());
+    });
   }
 
   py::array_t<T> predict(const py::object& x, const py::object& out) {
@@ -225,11 +254,13 @@ class NetCore {
                                              : y.strides(0) / static_cast<py::ssize_t>(sizeof(T));
     constexpr std::size_t worth_releasing = 1 << 15;
     if (input.rows.rows * net_.weight_count() < worth_releasing) {
-      chainrule::predict(to, stride, net_, input.rows);
+      Interrupt never;
+      chainrule::predict(to, stride, net_, input.rows, never);
     } else {
       const std::size_t threads = threads_for(net_.forward_operations(input.rows.rows));
-      const WithoutGil released;
-      chainrule::predict(to, stride, net_, input.rows, threads);
+      read_without_gil([&](Interrupt& interrupt) {
+        chainrule::predict(to, stride, net_, input.rows, interrupt, threads);
+      });
     }
     return y;
   }
@@ -245,14 +276,12 @@ class NetCore {
     const auto lock = shared();
     const std::size_t rows = input.rows.rows;
     Workspace<T> space(net_, rows);
-    {
-      const WithoutGil released;
+    read_without_gil([&](Interrupt& interrupt) {
       BlockReader<T> reader;
-      Interrupt never;
       for_each_chunk({0, rows}, [&](const Batch& chunk) {
-        chainrule::forward(space, net_, reader.read(input.rows, chunk), true, chunk.first, never);
+        chainrule::forward(space, net_, reader.read(input.rows, chunk), true, chunk.first, interrupt);
       });
-    }
+    });
     py::list layers;
     for (std::size_t l = 0; l < net_.layers().size(); ++l)
       layers.append(as_array(space.activations(l), rows, net_.layers()[l].fan_out));
@@ -267,8 +296,8 @@ class NetCore {
     const Dataset data = input.dataset();
     py::array_t<T> gradient({data.x.rows, net_.features()});
     T* to = gradient.mutable_data();
-    const WithoutGil released;
-    chainrule::loss_input_gradient(to, net_, data);
+    read_without_gil(
+        [&](Interrupt& interrupt) { chainrule::loss_input_gradient(to, net_, data, interrupt); });
     return gradient;
   }
 
@@ -282,8 +311,9 @@ class NetCore {
     if (!output) shape.insert(shape.begin() + 1, net_.outputs());
     py::array_t<T> gradient(shape);
     T* to = gradient.mutable_data();
-    const WithoutGil released;
-    chainrule::output_input_gradient(to, net_, input.rows, outputs);
+    read_without_gil([&](Interrupt& interrupt) {
+      chainrule::output_input_gradient(to, net_, input.rows, outputs, interrupt);
+    });
     return gradient;
   }
 

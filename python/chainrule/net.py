@@ -329,6 +329,8 @@ class Net(Trainable, Freezable, Exchangeable):
             As `forward`; or `out` has the wrong dtype, shape or layout, is read-only or overlaps.
         RuntimeError
             Another thread is training the net.
+        KeyboardInterrupt
+            Of Ctrl-C; `out` is then written in part.
         """
         return self._core.predict(X, out)
 

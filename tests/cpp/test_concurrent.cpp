@@ -39,12 +39,12 @@ Answers<T> read(const Problem<T>& problem, std::size_t threads) {
   const Dataset data = problem.dataset();
   const std::size_t rows = data.x.rows;
   Answers<T> answers{std::vector<T>(rows * net.outputs()), std::vector<T>(rows * net.features()), 0};
-  predict(answers.yhat.data(), static_cast<std::ptrdiff_t>(net.outputs()), net, data.x, threads);
-  loss_input_gradient(answers.gradient.data(), net, data);
+  Interrupt never;
+  predict(answers.yhat.data(), static_cast<std::ptrdiff_t>(net.outputs()), net, data.x, never, threads);
+  loss_input_gradient(answers.gradient.data(), net, data, never);
   Workspace<T> space(net, std::min(rows, kChunkRows));
   space.use_threads(threads);
   BlockReader<T> reader;
-  Interrupt never;
   answers.loss = evaluate(net, data, space, reader, never).loss;
   return answers;
 }

@@ -49,7 +49,8 @@ void test_learns() {
   CHECK(trainer.losses().front() > 0.5);
   CHECK(trainer.losses().back() < 0.1);
   std::vector<T> y(400);
-  predict(y.data(), 2, problem.net, problem.dataset().x);
+  Interrupt unstopped;
+  predict(y.data(), 2, problem.net, problem.dataset().x, unstopped);
   int right = 0;
   for (std::size_t i = 0; i < 200; ++i) right += (y[2 * i + 1] > y[2 * i]) == (problem.labels[i] == 1);
   CHECK(right >= 195);
