@@ -143,7 +143,9 @@ assert np.array_equal(trained(), right)
 
 LEAVING = """
 net, other = build(), build()
-threads = [lambda: net.fit(X, Y, epochs=10**9), lambda: [other.predict(X) for _ in range(10**9)]]
+many = np.tile(X, (200, 1))  # one prediction of it looks for signals, several times
+predict = lambda: [other.predict(rows) for _ in range(10**9) for rows in (X, many)]
+threads = [lambda: net.fit(X, Y, epochs=10**9), predict]
 for deed in threads:
     threading.Thread(target=deed, daemon=True).start()
 time.sleep(random.uniform(0, 0.3))
