@@ -32,7 +32,7 @@ NOT_SANITIZED = [
     "memory_runs_out",
     "takes_little",
     "hostile_files_are",
-    "fit_soon",
+    "ctrl_c_ends",
     "takes_no_memory",
     "leak_neither",
     "hostile_files",
@@ -41,7 +41,7 @@ NOT_SANITIZED = [
 ]
 
 #: Tests of time, and of what is imported: counting takes some, and is some.
-NOT_COUNTED = ["fit_soon", "of_time_within", "takes_little", "heavy_libraries", "reliability_programs"]
+NOT_COUNTED = ["ctrl_c_ends", "of_time_within", "takes_little", "heavy_libraries", "reliability_programs"]
 NOT_COUNTED += ["interrupts_leak_nothing"]
 
 #: Left out after `-- --quick`: what takes long where it is counted, and whose lines others run.

@@ -56,11 +56,12 @@ def test_errors_name_the_path_alone(tmp_path):
 
 
 def test_the_name_of_a_folder_is_no_name_of_a_file(tmp_path):
-    name, net = f"{tmp_path}/model/", Net([2, 1])
+    net = Net([2, 1])
     writers = [net.save, net.to_c, lambda name: net.fit([[1.0, 2.0]], [1.0], checkpoint=name)]
     for write in (*writers, lambda name: main(["train", "--epochs", "1", "--output", name]) and net.save(name)):
-        with pytest.raises(IsADirectoryError, match="model/'$"):
-            write(name)
+        for end in ("/", "/."):
+            with pytest.raises(IsADirectoryError, match=f"model{end}'$"):
+                write(f"{tmp_path}/model{end}")
     assert os.listdir(tmp_path) == []
 
 

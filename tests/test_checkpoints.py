@@ -200,3 +200,25 @@ class TestRuns:
         for _ in range(2):
             history = net.fit(*draw(3, 1), epochs=0, checkpoint=path)
             assert (history.epochs, history.stopped, len(history.loss)) == (0, "epochs", 0)
+
+
+def test_a_run_whose_callback_trains_its_net_too(path):
+    """The net is then at more epochs than the run."""
+    random = np.random.default_rng(0)
+    X, Y, extra = random.random((64, 3)), random.random((64, 1)), (random.random((32, 3)), random.random((32, 1)))
+
+    def run(fail_at=0, **options):
+        def train_more(state):
+            if state.epoch % 3 == 0:
+                state.net.fit(*extra, epochs=1)
+            if state.epoch == fail_at:
+                raise Break
+
+        net = Net([3, 8, 1], "tanh", "identity", seed=1)
+        return net, net.fit(X, Y, epochs=10, batch_size=8, callback=train_more, **options)
+
+    expected = run()
+    with pytest.raises(Break):
+        run(fail_at=8, checkpoint=path)
+    assert not differing(run(checkpoint=path), expected)
+    assert not differing(run(checkpoint=path), expected)

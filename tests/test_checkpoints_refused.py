@@ -230,7 +230,7 @@ class TestChangedSince:
         lambda tensors, net, run: tensors.pop("weights.0"),
         lambda tensors, net, run: tensors.update({"run.best": np.zeros(2)}),
         lambda tensors, net, run: net.update(epochs_trained=2**64),
-        lambda tensors, net, run: net.update(epochs_trained=3),
+        lambda tensors, net, run: net.update(epochs_trained=1),
         lambda tensors, net, run: run.update(first_epoch=1),
         lambda tensors, net, run: net["optimizer"].update(steps=2**64),
         lambda tensors, net, run: net.update(epoch_in_progress=["a", 0.0, 1.0, 50, 8, True]),

@@ -206,3 +206,14 @@ def test_a_report_that_nobody_takes_says_where_the_model_is():
         "chainrule: error: No space left on device; the model is in penguins.safetensors"
     )
     assert Net.load("penguins.safetensors").epochs_trained == 2
+
+
+@needs_shell
+def test_names_that_are_no_text_are_written_as_they_are(model):
+    name = b"m\xff.safetensors"
+    os.rename(model, name)
+    command = [sys.executable, "-m", "chainrule", "inspect", name]
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8:surrogateescape"}
+    assert subprocess.run(command, capture_output=True, env=environment, timeout=60).stdout.startswith(
+        b"model: " + name
+    )

@@ -183,11 +183,23 @@ def test_weights_that_all_become_0_during_a_fit_begin_the_epoch_anew(kind, reduc
     np.testing.assert_array_equal(net.parameters, twin.parameters)
 
 
+def test_an_epoch_that_two_fits_gave_no_weight_is_no_divergence():
+    """The first fit was interrupted after rows that weighed nothing in it; the others weigh nothing in the second."""
+    X, weights = np.random.default_rng(0).random((100, 3)), np.zeros(100)
+    weights[:50] = 1
+    net = Net([3, 1], seed=0)
+    net._core.resume_epoch(50, 0.0, 0.0, 100, 10, False)
+    history = net.fit(X, X[:, :1], sample_weight=weights, batch_size=10, shuffle=False, epochs=2)
+    assert np.isnan(history.loss[0])
+    assert history.loss[1] > 0
+
+
 @pytest.mark.parametrize("kind", [Net, reference.Net])
-def test_weights_of_validation_that_all_become_0_are_no_loss_of_0(kind):
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_weights_of_validation_that_all_become_0_are_no_loss_of_0(kind, reduction):
     rng = np.random.default_rng(0)
     X, Y, weights = rng.normal(size=(64, 3)), rng.normal(size=(64, 1)), np.ones(64)
-    history = kind([3, 4, 1], dtype="float64", seed=0).fit(
+    history = kind([3, 4, 1], reduction=reduction, dtype="float64", seed=0).fit(
         X, Y, validation=(X, Y, weights), callback=fill(weights, 0), epochs=2
     )
     assert history.validation_loss[0] > 0

@@ -97,3 +97,13 @@ def test_numbers_that_the_net_cannot_hold_are_named_as_by_the_core(bad):
                 call(net)
             messages.append(str(caught.value))
     assert messages[:4] == messages[4:]
+
+
+@pytest.mark.parametrize(
+    ("weight", "words"),
+    [(1e-40, "must not be zero for every row, or below 1e-30"), (1e31, "must be from 0 to 1e30|1e\\+30")],
+)
+def test_weights_that_are_too_small_or_large_are_refused_as_by_the_core(weight, words):
+    for kind in (Net, chainrule.Net):
+        with pytest.raises(ValueError, match=words):
+            kind([3, 2], seed=0).loss(X, Y, sample_weight=np.full(len(X), weight))

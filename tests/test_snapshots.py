@@ -102,3 +102,11 @@ def test_attributes_in_slots_are_kept():
     for other in copies(Slotted([2, 1], scale=[3])):
         assert (type(other), other.scale, other.private) == (Slotted, [3], "mine")
         assert not hasattr(other, "unset")
+
+
+def test_a_net_that_knows_itself():
+    net = Net([2, 1], seed=0)
+    net.me, net.trainer = net, {"net": net}
+    for again in (copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))):
+        other = again(net)
+        assert other is other.me is other.trainer["net"] is not net

@@ -1,6 +1,8 @@
 // The loss of a net on a data set, in chunks.
 #pragma once
 
+#include <limits>
+
 #include "chainrule/interrupt.hpp"
 #include "chainrule/passes.hpp"
 
@@ -15,7 +17,12 @@ struct LossSum {
     loss += other.loss;
     weight += other.weight;
   }
-  double reduced(Reduction reduction) const { return reduction == Reduction::sum ? loss : loss / weight; }
+  // Rows of no weight, as only weights that change during a fit can be, have no loss, and not the best of
+  // all.
+  double reduced(Reduction reduction) const {
+    if (weight == 0) return std::numeric_limits<double>::quiet_NaN();
+    return reduction == Reduction::sum ? loss : loss / weight;
+  }
 };
 
 // The space holds a chunk of the data: kChunkRows rows, or all of them.

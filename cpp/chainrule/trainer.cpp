@@ -237,8 +237,8 @@ void Trainer<T>::run_batches(const Batch& batches, Progress& progress) {
 
 // Weights of which one at least was not 0 when the fit began may all be 0 by now. The epoch is begun anew.
 template <class T>
-void Trainer<T>::check_weight(Progress& progress) const {
-  if (progress.sum.weight != 0) return;
+void Trainer<T>::check_weight(Progress& progress) {
+  if (progress.sum.weight != 0 || stepper_.weight_sum(training_) != 0) return;
   progress.rows_done = 0, progress.sum = {};
   throw Divergence("training diverged in epoch " + std::to_string(losses_.size() + 1) +
                    ", batch 1: the weights of all rows are 0");

@@ -40,6 +40,7 @@ class Stepper {
                                OptimizerState<T>& state, const Optimizer& optimizer,
                                const Regularization& settings, double& penalty);
 
+  double weight_sum(const Dataset& data) { return reader_.weight_sum(data, {0, data.x.rows}); }
   // The sum of the losses on other data; changes nothing. Throws Interrupted.
   LossSum evaluate(const Dataset& data) {
     return chainrule::evaluate(net_, data, space_, reader_, interrupt_);
@@ -122,7 +123,7 @@ class Trainer {
   void run_batches(const Batch& batches, Progress& progress);
   LossSum counted(const LossSum& sum, std::size_t rows, double penalty);
   void check_time() const;
-  void check_weight(Progress& progress) const;
+  void check_weight(Progress& progress);
 
   Net<T>& net_;
   OptimizerState<T>& state_;

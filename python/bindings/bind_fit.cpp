@@ -107,7 +107,7 @@ class Fit {
   std::optional<DatasetInput> validation_;
   WithoutGil* released_ = nullptr;  // of the epochs that run
   std::optional<Trainer<T>> trainer_;
-  std::optional<typename NetCore<T>::Claim> claim_;
+  std::optional<Claim> claim_;
 };
 
 template <class T>

@@ -1,36 +1,22 @@
-// A net, its optimizer state, and the passes over it, as Python uses them. Training has the net to itself,
-// predictions share it. Who comes while the net is trained is told that it is busy; training waits for
-// predictions under way, so that they cannot end a fit. Between the epochs of a fit, others may predict, and
-// only the fit's own thread may train, as callbacks do.
+// A net, its optimizer state, and the passes over it, as Python uses them.
 #pragma once
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
-#include <atomic>
-#include <chrono>
 #include <cstring>
-#include <memory>
-#include <mutex>
 #include <optional>
-#include <shared_mutex>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "arrays.hpp"
 #include "chainrule/input_gradient.hpp"
 #include "chainrule/split.hpp"
-#include "chainrule/threads.hpp"
 #include "chainrule/trainer.hpp"
 #include "interruptible.hpp"
+#include "net_locks.hpp"
 
 namespace chainrule::bindings {
-
-[[noreturn]] inline void throw_busy() {
-  throw std::runtime_error(
-      "the net is busy: another thread, or a call that this one is made within, is using it");
-}
 
 template <class T>
 class NetCore {
@@ -47,128 +33,19 @@ class NetCore {
     return operations < 2 * kWorthAThread ? 1 : threads_().template cast<std::size_t>();
   }
 
-  // Who trains, who reads, and whether somebody waits for the readers.
-  struct Locks {
-    std::mutex training;
-    std::shared_mutex readers;
-    std::atomic<bool> wanted = false;
-    std::atomic<std::thread::id> claimed_by{};  // the thread of a fit, for all of its epochs
-    unsigned forks = chainrule::forks();
-  };
-
-  // In a child of fork, what other threads held is nobody's, and stays locked: it is left behind.
-  Locks& locks() {
-    if (locks_->forks != chainrule::forks()) {
-      static_cast<void>(locks_.release());
-      locks_ = std::make_unique<Locks>();
-    }
-    return *locks_;
-  }
-
-  // Training is for this thread alone, while this lives; within another claim of the thread, this is nothing.
-  class Claim {
-   public:
-    explicit Claim(Locks& locks) : locks_(locks) {
-      std::thread::id nobody;
-      outermost_ = locks.claimed_by.compare_exchange_strong(nobody, std::this_thread::get_id());
-      // Who trains already ends first; a handler of a signal in the middle of an epoch has no claim either.
-      const bool mine = outermost_ || nobody == std::this_thread::get_id();
-      if (mine && std::unique_lock(locks.training, std::try_to_lock)) return;
-      release();
-      throw_busy();
-    }
-    ~Claim() { release(); }
-    Claim(const Claim&) = delete;
-    Claim& operator=(const Claim&) = delete;
-
-   private:
-    void release() {
-      if (outermost_) locks_.claimed_by = std::thread::id();
-    }
-
-    Locks& locks_;
-    bool outermost_;
-  };
-
-  // The net to itself, while this lives.
-  class Alone {
-   public:
-    explicit Alone(Locks& locks) : training_(locks.training, std::try_to_lock) {
-      if (!training_ || claimed_by_another(locks) || Reading::goes_on(locks)) throw_busy();
-      readers_ = std::unique_lock(locks.readers, std::try_to_lock);
-      if (!readers_) wait(locks);
-    }
-
-   private:
-    static bool claimed_by_another(const Locks& locks) {
-      const std::thread::id thread = locks.claimed_by;
-      return thread != std::thread::id() && thread != std::this_thread::get_id();
-    }
-
-    // Keeps new readers out, and looks for Ctrl-C.
-    void wait(Locks& locks) {
-      locks.wanted = true;
-      while (!readers_.try_lock()) {
-        {
-          const WithoutGil released;
-          std::this_thread::sleep_for(std::chrono::microseconds(200));
-        }
-        if (PyErr_CheckSignals() != 0) {
-          locks.wanted = false;
-          throw py::error_already_set();
-        }
-      }
-      locks.wanted = false;
-    }
-
-    std::unique_lock<std::mutex> training_;
-    std::unique_lock<std::shared_mutex> readers_;
-  };
-
-  Alone alone() { return Alone(locks()); }
+  NetLocks& locks() { return locks_; }
+  Alone alone() { return Alone(locks_); }
+  Shared shared() { return Shared(locks_); }
 
   // Alone, to change the parameters: the activations that forward left are theirs no more.
-  Alone alone_to_train() {
-    Alone lock(locks());
-    forward_ = std::nullopt;
-    return lock;
-  }
-
-  std::shared_lock<std::shared_mutex> shared() {
-    Locks& now = locks();
-    std::shared_lock lock(now.readers, std::defer_lock);
-    if (now.wanted || !lock.try_lock()) throw_busy();
-    return lock;
-  }
-
-  // Long reading, in the middle of which the handler of a signal may want to train: it would wait for ever.
-  class Reading {
+  class AloneToTrain {
    public:
-    explicit Reading(const Locks& locks) : locks_(locks) { innermost_ = this; }
-    ~Reading() { innermost_ = outer_; }
-    Reading(const Reading&) = delete;
-    Reading& operator=(const Reading&) = delete;
-
-    // Whether this thread is within one.
-    static bool goes_on(const Locks& locks) {
-      const Reading* each = innermost_;
-      while (each != nullptr && &each->locks_ != &locks) each = each->outer_;
-      return each != nullptr;
-    }
+    explicit AloneToTrain(NetCore& core) : lock_(core.locks_) { core.forward_ = std::nullopt; }
 
    private:
-    inline static constinit thread_local const Reading* innermost_ = nullptr;
-
-    const Locks& locks_;
-    const Reading* outer_ = innermost_;
+    Alone lock_;
   };
-
-  // Does long work without the GIL, of a reader.
-  template <class Work>
-  auto read_without_gil(Work work) {
-    const Reading reading(locks());
-    return without_gil(work);
-  }
+  AloneToTrain alone_to_train() { return AloneToTrain(*this); }
 
   py::array_t<T> forward(const py::object& x) {
     Input input = read_features<T>(x, "X", net_.features());
@@ -237,7 +114,7 @@ class NetCore {
     const auto lock = shared();
     const Dataset data = input.dataset();
     const std::size_t threads = threads_for(net_.forward_operations(data.x.rows));
-    return read_without_gil([&](Interrupt& interrupt) {
+    return without_gil([&](Interrupt& interrupt) {
       Workspace<T> space(net_, std::min(kChunkRows, data.x.rows));
       space.use_threads(threads);
       BlockReader<T> reader;
@@ -248,17 +125,18 @@ class NetCore {
   py::array_t<T> predict(const py::object& x, const py::object& out) {
     const Input input = read_features<T>(x, "X", net_.features(), true);
     py::array_t<T> y = read_output<T>(out, net_, input);
-    const auto lock = shared();
     T* to = y.mutable_data();
     const auto stride = input.rows.rows == 1 ? static_cast<std::ptrdiff_t>(net_.outputs())
                                              : y.strides(0) / static_cast<py::ssize_t>(sizeof(T));
     constexpr std::size_t worth_releasing = 1 << 15;
     if (input.rows.rows * net_.weight_count() < worth_releasing) {
+      const BrieflyShared lock(locks_);
       Interrupt never;
       chainrule::predict(to, stride, net_, input.rows, never);
     } else {
+      const auto lock = shared();
       const std::size_t threads = threads_for(net_.forward_operations(input.rows.rows));
-      read_without_gil([&](Interrupt& interrupt) {
+      without_gil([&](Interrupt& interrupt) {
         chainrule::predict(to, stride, net_, input.rows, interrupt, threads);
       });
     }
@@ -276,7 +154,7 @@ class NetCore {
     const auto lock = shared();
     const std::size_t rows = input.rows.rows;
     Workspace<T> space(net_, rows);
-    read_without_gil([&](Interrupt& interrupt) {
+    without_gil([&](Interrupt& interrupt) {
       BlockReader<T> reader;
       for_each_chunk({0, rows}, [&](const Batch& chunk) {
         chainrule::forward(space, net_, reader.read(input.rows, chunk), true, chunk.first, interrupt);
@@ -296,8 +174,7 @@ class NetCore {
     const Dataset data = input.dataset();
     py::array_t<T> gradient({data.x.rows, net_.features()});
     T* to = gradient.mutable_data();
-    read_without_gil(
-        [&](Interrupt& interrupt) { chainrule::loss_input_gradient(to, net_, data, interrupt); });
+    without_gil([&](Interrupt& interrupt) { chainrule::loss_input_gradient(to, net_, data, interrupt); });
     return gradient;
   }
 
@@ -311,7 +188,7 @@ class NetCore {
     if (!output) shape.insert(shape.begin() + 1, net_.outputs());
     py::array_t<T> gradient(shape);
     T* to = gradient.mutable_data();
-    read_without_gil([&](Interrupt& interrupt) {
+    without_gil([&](Interrupt& interrupt) {
       chainrule::output_input_gradient(to, net_, input.rows, outputs, interrupt);
     });
     return gradient;
@@ -369,7 +246,7 @@ class NetCore {
   Net<T> net_;
   py::object threads_;
   OptimizerState<T> optimizer_state_;
-  std::unique_ptr<Locks> locks_ = std::make_unique<Locks>();
+  NetLocks locks_;
   std::optional<Input> forward_;  // the inputs of the last forward pass, while its activations are good
   Workspace<T> space_;
   BlockReader<T> reader_;

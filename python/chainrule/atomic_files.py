@@ -50,7 +50,7 @@ def named_file(path: str | os.PathLike[str]) -> Path:
         It ends as that of a folder does, which `Path` forgets.
     """
     file = Path(path)
-    if os.fspath(path).endswith((os.sep, os.altsep or os.sep)):
+    if os.path.basename(path) in ("", os.curdir):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
     return file
 

@@ -159,10 +159,10 @@ class Net(Trainable, Freezable, Exchangeable):
         self._weights, self._biases = layer_views(config, self._core.parameters)
         self._weight_gradients, self._bias_gradients = layer_views(config, self._core.gradients)
 
-    def __reduce__(self) -> tuple[object, tuple[object]]:
-        from .snapshots import Snapshot
+    def __reduce__(self) -> tuple[object, ...]:
+        from .snapshots import Snapshot, others
 
-        return Snapshot.restore, (Snapshot.of(self),)
+        return Snapshot.restore, (Snapshot.of(self),), others(self)
 
     def __repr__(self) -> str:
         c = self.config

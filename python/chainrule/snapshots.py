@@ -11,7 +11,7 @@ from .config import NetConfig
 from .history import History
 from .net import Net
 
-__all__ = ["Snapshot"]
+__all__ = ["Snapshot", "others"]
 
 
 #: Attributes of a net that a snapshot has in another form, or that belong to the net alone.
@@ -19,12 +19,16 @@ PARTS = {"config", "history", "schedule_state", "_run_id", "_seed", "_seed_is_dr
 PARTS |= {"_run_left", "_weights", "_biases", "_weight_gradients", "_bias_gradients"}
 
 
+def others(net: Net) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the attributes that users and their subclasses gave a net, and those of them in ``__slots__``."""
+    state = object.__getstate__(net)
+    attributes, slots = state if isinstance(state, tuple) else (state, {})
+    return {name: value for name, value in attributes.items() if name not in PARTS}, slots
+
+
 @dataclass(frozen=True)
 class Snapshot:
-    """A net's configuration, parameters, optimizer state, position in the order of the rows, and last history.
-
-    `others` are the attributes that users and their subclasses gave it, `slots` those in ``__slots__``.
-    """
+    """A net's configuration, parameters, optimizer state, position in the order of the rows, and last history."""
 
     kind: type[Net]
     config: NetConfig
@@ -39,14 +43,10 @@ class Snapshot:
     frozen: tuple[int, ...]
     history: History | None
     drawn_by: str | None
-    others: dict[str, Any]
-    slots: dict[str, Any]
 
     @classmethod
     def of(cls, net: Net) -> Snapshot:
         """Copy what there is to know of `net`."""
-        state = object.__getstate__(net)
-        attributes, slots = state if isinstance(state, tuple) else (state, {})
         parameters, optimizer, epochs_trained, epoch_in_progress = net._core.read_state()
         return cls(
             type(net),
@@ -62,8 +62,6 @@ class Snapshot:
             tuple(net.frozen),
             net.history,
             net._drawn_by,
-            {name: value for name, value in attributes.items() if name not in PARTS},
-            slots,
         )
 
     def restore(self) -> Net:
@@ -79,7 +77,4 @@ class Snapshot:
         net.schedule_state = self.schedule_state
         net.freeze(*self.frozen)
         net.history = self.history
-        vars(net).update(self.others)
-        for name, value in self.slots.items():
-            setattr(net, name, value)
         return net

@@ -61,10 +61,12 @@ def read_weights(config: NetConfig, sample_weight: ArrayLike | None, rows: int) 
     if weights.shape != (rows,):
         raise ValueError(f"sample_weight must have the shape {(rows,)} for {rows} rows; got {weights.shape}")
     _check_finite(config, weights, "sample_weight")
-    weights = weights.astype(config.dtype, copy=False)
-    if weights.min() < 0 or weights.sum() == 0:
-        raise ValueError("sample_weight must be at least 0, and not 0 for every row")
-    return weights
+    least, most = (1e-30, 1e30) if config.dtype == "float32" else (1e-290, 1e290)
+    if weights.min() < 0 or weights.max() > most:
+        raise ValueError(f"sample_weight must be from 0 to {most:g}; it is from {weights.min()} to {weights.max()}")
+    if weights.max() < least:
+        raise ValueError(f"sample_weight must not be zero for every row, or below {least:g}")
+    return weights.astype(config.dtype, copy=False)
 
 
 def _as_numbers(given: ArrayLike, name: str) -> NDArray[Any]:

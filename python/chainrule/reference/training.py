@@ -297,7 +297,7 @@ class Fit:
 
     def _validate(self, X: NDArray[Any], Y: Array, weights: Array | None) -> float:
         layers = self._net._layers
-        if weights is not None and not weights.any() and layers.config.reduction == "mean":
+        if weights is not None and not weights.any():
             return math.nan  # they became 0 during the fit
         X = X.astype(layers.config.dtype, copy=False)
         share = layers.shares(np.ones(len(X), X.dtype) if weights is None else weights)
