@@ -133,7 +133,7 @@ def test_existing_output_is_kept_without_force(tmp_path, capsys, existing):
     ("options", "message"),
     [
         (["--output", "absent/m.safetensors"], "there is no folder absent"),
-        (["--output", "."], "exists and is not a regular file"),
+        (["--output", "."], ".: Is a directory"),
         (["--output", "flats.csv", "--force"], "flats.csv is read by this command and would be overwritten"),
         (["--target", "price"], "has no column 'price'; it has 'area', 'city', 'rooms', 'rent'"),
         (["--target", "city", "--task", "regression"], "is not a number, as regression needs"),

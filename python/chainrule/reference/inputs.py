@@ -62,9 +62,10 @@ def read_weights(config: NetConfig, sample_weight: ArrayLike | None, rows: int) 
         raise ValueError(f"sample_weight must have the shape {(rows,)} for {rows} rows; got {weights.shape}")
     _check_finite(config, weights, "sample_weight")
     least, most = (1e-30, 1e30) if config.dtype == "float32" else (1e-290, 1e290)
-    if weights.min() < 0 or weights.max() > most:
-        raise ValueError(f"sample_weight must be from 0 to {most:g}; it is from {weights.min()} to {weights.max()}")
-    if weights.max() < least:
+    lowest, highest = float(weights.min()), float(weights.max())
+    if lowest < 0 or highest > most:
+        raise ValueError(f"sample_weight must be from 0 to {most:g}; it is from {lowest!r} to {highest!r}")
+    if highest < least:
         raise ValueError(f"sample_weight must not be zero for every row, or below {least:g}")
     return weights.astype(config.dtype, copy=False)
 
