@@ -9,6 +9,7 @@ import pytest
 
 from chainrule import SGD, DivergenceError, Net, checkpoints
 from chainrule.checkpoints import restore
+from chainrule.schedules import ReduceOnPlateau
 from checkpoint_runs import (
     CASES,
     Break,
@@ -202,8 +203,10 @@ class TestRuns:
             assert (history.epochs, history.stopped, len(history.loss)) == (0, "epochs", 0)
 
 
-def test_a_run_whose_callback_trains_its_net_too(path):
-    """The net is then at more epochs than the run."""
+@pytest.mark.parametrize("schedule", ["constant", lambda epoch, lr: lr * 0.5, ReduceOnPlateau(patience=0, tol=0.5)])
+@pytest.mark.parametrize("fail_at", [4, 7, 8])
+def test_a_run_whose_callback_trains_its_net_too(path, schedule, fail_at):
+    """The net is then at more epochs than the run, and was trained with another schedule."""
     random = np.random.default_rng(0)
     X, Y, extra = random.random((64, 3)), random.random((64, 1)), (random.random((32, 3)), random.random((32, 1)))
 
@@ -215,10 +218,10 @@ def test_a_run_whose_callback_trains_its_net_too(path):
                 raise Break
 
         net = Net([3, 8, 1], "tanh", "identity", seed=1)
-        return net, net.fit(X, Y, epochs=10, batch_size=8, callback=train_more, **options)
+        return net, net.fit(X, Y, epochs=10, batch_size=8, callback=train_more, schedule=schedule, **options)
 
     expected = run()
     with pytest.raises(Break):
-        run(fail_at=8, checkpoint=path)
+        run(fail_at, checkpoint=path)
     assert not differing(run(checkpoint=path), expected)
     assert not differing(run(checkpoint=path), expected)

@@ -189,9 +189,10 @@ def test_a_reader_that_has_left(model):
 
 
 @needs_shell
-def test_names_beyond_the_encoding_of_the_terminal(model):
+@pytest.mark.parametrize("errors", ["", ":surrogateescape", ":backslashreplace"])
+def test_names_beyond_the_encoding_of_the_terminal(model, errors):
     os.rename(model, "größe.safetensors")
-    result = shell("PYTHONUTF8=0 PYTHONIOENCODING=ascii chainrule inspect größe.safetensors")
+    result = shell(f"PYTHONUTF8=0 PYTHONIOENCODING=ascii{errors} chainrule inspect größe.safetensors")
     assert result.returncode == 0
     assert result.stdout.startswith("model: gr\\xf6\\xdfe.safetensors, ")
 
@@ -209,11 +210,12 @@ def test_a_report_that_nobody_takes_says_where_the_model_is():
 
 
 @needs_shell
-def test_names_that_are_no_text_are_written_as_they_are(model):
+@pytest.mark.parametrize("encoding", ["utf-8:surrogateescape", "utf-8", "ascii"])
+def test_names_that_are_no_text_are_written_as_they_are(model, encoding):
     name = b"m\xff.safetensors"
     os.rename(model, name)
     command = [sys.executable, "-m", "chainrule", "inspect", name]
-    environment = {**os.environ, "PYTHONIOENCODING": "utf-8:surrogateescape"}
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
     assert subprocess.run(command, capture_output=True, env=environment, timeout=60).stdout.startswith(
         b"model: " + name
     )

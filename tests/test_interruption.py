@@ -228,6 +228,36 @@ net.step(X[:5], Y[:5], "sgd")
 """
         run_python(script)
 
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+    def test_a_child_that_a_handler_forks_does_not_wait_for_readers_that_it_has_not(self):
+        script = """
+import os, signal, threading, time
+import numpy as np
+from chainrule import Net
+
+net = Net([16, 3000, 3000, 1], "tanh", seed=0, threads=1)
+X = np.ones((8000, 16))
+children = []
+
+def handle(*_):
+    children.append(os.fork())
+    if children[0] == 0:
+        signal.alarm(30)  # which ends it
+
+signal.signal(signal.SIGINT, handle)
+reader = threading.Thread(target=net.predict, args=(X,))
+reader.start()
+time.sleep(0.05)
+threading.Timer(0.1, signal.raise_signal, (signal.SIGINT,)).start()
+try:
+    net.step(X[:5], X[:5, :1], "sgd")
+except RuntimeError as error:
+    os._exit(7 if "is using it" in str(error) else 8)
+reader.join()
+assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 7
+"""
+        run_python(script)
+
 
 class TestThreads:
     @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import multiprocessing
 import pickle
+import threading
 
 import numpy as np
 import pytest
@@ -110,3 +111,38 @@ def test_a_net_that_knows_itself():
     for again in (copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))):
         other = again(net)
         assert other is other.me is other.trainer["net"] is not net
+
+
+class Locked(Net):
+    """As the documentation of pickle has it."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments, seed=0)
+        self.lock, self.note = threading.Lock(), "mine"
+
+    def __getstate__(self):
+        state = self.__dict__.copy()
+        del state["lock"]
+        return state
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self.lock = threading.Lock()
+
+
+class Delegating(Net):
+    def __init__(self, *arguments):
+        super().__init__(*arguments, seed=0)
+        self.inner = {"note": "mine"}
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+
+def test_subclasses_with_methods_of_pickles_own():
+    locked = Locked([2, 1])
+    for other in copies(locked):
+        assert (other.note, other.lock is locked.lock) == ("mine", False)
+        np.testing.assert_array_equal(other.predict(X[:, :2]), locked.predict(X[:, :2]))
+    for other in copies(Delegating([2, 1])):
+        assert other.get("note") == "mine"

@@ -120,6 +120,7 @@ class Alone {
         const WithoutGil released;
         std::this_thread::sleep_for(std::chrono::microseconds(200));
       }
+      if (locks.forks != chainrule::forks()) throw_busy();  // a child of a handler's, without the readers
       if (PyErr_CheckSignals() != 0) {
         locks.wanted = false;
         throw pybind11::error_already_set();

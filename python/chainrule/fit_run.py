@@ -179,7 +179,10 @@ class FitRun:
                 self._best.look(measure, self._net.parameters)
             if watchers:
                 state = self._state()
-                answers = [asks_to_stop(watch(state)) for watch in watchers]
+                try:
+                    answers = [asks_to_stop(watch(state)) for watch in watchers]
+                finally:
+                    self._net.schedule_state = self._rates.state  # a callback may have trained with another schedule
                 if any(answers):
                     return "callback"
             if settled is not None:

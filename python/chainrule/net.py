@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import _core
 from .checks import read_index
@@ -163,6 +163,12 @@ class Net(Trainable, Freezable, Exchangeable):
         from .snapshots import Snapshot, others
 
         return Snapshot.restore, (Snapshot.of(self),), others(self)
+
+    def __setstate__(self, state: Any) -> None:
+        attributes, slots = state if isinstance(state, tuple) else (state, {})
+        vars(self).update(attributes)
+        for name, value in slots.items():
+            setattr(self, name, value)
 
     def __repr__(self) -> str:
         c = self.config

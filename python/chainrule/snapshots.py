@@ -19,11 +19,23 @@ PARTS = {"config", "history", "schedule_state", "_run_id", "_seed", "_seed_is_dr
 PARTS |= {"_run_left", "_weights", "_biases", "_weight_gradients", "_bias_gradients"}
 
 
-def others(net: Net) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the attributes that users and their subclasses gave a net, and those of them in ``__slots__``."""
-    state = object.__getstate__(net)
-    attributes, slots = state if isinstance(state, tuple) else (state, {})
-    return {name: value for name, value in attributes.items() if name not in PARTS}, slots
+def others(net: Net) -> Any:
+    """Return the state, in the sense of pickle, that users and their subclasses gave a net, or None if there is none.
+
+    It is what ``__getstate__`` says, without the parts of the net itself: a dict of attributes, or that and a dict of
+    those in ``__slots__``; where a subclass has its own, it may be anything for its own ``__setstate__``.
+    """
+    state: Any = net.__getstate__()
+    if isinstance(state, tuple):
+        attributes, *rest = state
+        return (_without_parts(attributes), *rest)
+    return _without_parts(state) or None
+
+
+def _without_parts(state: Any) -> Any:
+    if not isinstance(state, dict):
+        return state
+    return {name: value for name, value in state.items() if name not in PARTS}
 
 
 @dataclass(frozen=True)

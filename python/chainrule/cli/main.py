@@ -10,12 +10,11 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from io import TextIOWrapper
 from typing import Protocol, cast
 
 from .errors import Interrupted, UsageError
 from .exit_codes import DONE, FAILED, INTERRUPTED, WRONG_USAGE
-from .outputs import flush_output
+from .outputs import flush_output, write_any_name
 
 __all__ = ["main"]
 
@@ -50,8 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else list(argv)
     if sys.stderr is None:  # closed; what is printed there would go to standard output
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(errors="backslashreplace")  # names may have characters that its encoding has not
+    write_any_name()
     try:
         code = _run_to_exit(argv)
         flush_output()  # which may be the first to meet a full disk, or a reader that has left

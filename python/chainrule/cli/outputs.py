@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import os
@@ -9,10 +10,20 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
-__all__ = ["are_one_file", "check_output", "flush_output", "noting", "save_elsewhere", "to_json", "writing"]
+__all__ = [
+    "are_one_file",
+    "check_output",
+    "flush_output",
+    "noting",
+    "save_elsewhere",
+    "to_json",
+    "write_any_name",
+    "writing",
+]
 
 
 def check_output(path: Path, *, force: bool, inputs: Sequence[Path] = ()) -> None:
@@ -78,6 +89,20 @@ def save_elsewhere(path: Path, save: Callable[[Path], object]) -> Path | None:
         os.unlink(name)
         return None
     return Path(name)
+
+
+def write_any_name() -> None:
+    """Make standard output take names of any characters: escaped if its encoding lacks them, as they are if no text."""
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors in ("strict", "surrogateescape"):
+        codecs.register_error("chainrule", _encode_name)
+        sys.stdout.reconfigure(errors="chainrule")
+
+
+def _encode_name(error: UnicodeError) -> tuple[str | bytes, int]:
+    try:
+        return codecs.lookup_error("surrogateescape")(error)
+    except UnicodeEncodeError:
+        return codecs.backslashreplace_errors(error)
 
 
 def flush_output() -> None:
