@@ -16,7 +16,7 @@ from chainrule import Net
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="address space is limited as Linux does")
 
 #: Of the bytes of the parameters, how many the process may take besides: from too few to enough for all copies.
-ROOMS = np.arange(0.05, 8, 0.4)
+ROOMS = np.concatenate([np.arange(0.05, 8, 0.4), [16, 32, 64]])
 
 
 @contextlib.contextmanager
