@@ -18,17 +18,7 @@ from numpy.typing import NDArray
 from .atomic_files import absolute_file, stat_of_file
 from .checks import read_number
 from .config import choose, read_count
-from .files import (
-    RUN_KEY,
-    Tensors,
-    check_tensor,
-    read,
-    read_state,
-    reading,
-    remove_leftovers,
-    restore,
-    save,
-)
+from .files import RUN_KEY, Tensors, check_tensor, read, read_state, reading, remove_leftovers, restore, save
 from .history import History, StopReason
 from .rates import ScheduleState, read_schedule_state
 from .run_identity import Identity, differences, digest_of_state, net_identity
