@@ -172,19 +172,23 @@ def exhaustive(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def fuzz(session: nox.Session) -> None:
-    """Fuzz the kernels, and with atheris the readers: 30 seconds each, or as many as follow `--`."""
-    seconds = session.posargs[0] if session.posargs else "30"
+    """Fuzz the kernels, and with atheris the readers: 30 seconds each, or as many as follow `--`; then the seed.
+
+    Without one it is always the same, for a failure in CI is to speak of the change and not of luck.
+    """
+    seconds, seed = (*session.posargs, *("30", "1")[len(session.posargs) :])
     build(session, "build/cpp", targets=("fuzz_kernels",))
-    session.run("build/cpp/tests/cpp/fuzz_kernels", seconds)
+    session.run("build/cpp/tests/cpp/fuzz_kernels", seconds, seed)
     if "no" in str(session.run("python", "-c", "try: import atheris\nexcept ImportError: print('no')", silent=True)):
         session.skip(
             "the readers are not fuzzed: no atheris here; pip install atheris, if it has a wheel for this Python"
         )
+    limits = (f"-max_total_time={seconds}", f"-seed={seed}", "-max_len=16384")
     for target, kind, option in (
         ("fuzz_model_loader", "model", ()),
         ("fuzz_csv_reader", "csv", ("-dict=fuzz/csv.dict",)),
     ):
         found = Path("build/fuzz", kind)
         found.mkdir(parents=True, exist_ok=True)
-        options = (f"-max_total_time={seconds}", "-max_len=16384", f"-artifact_prefix={found}-", *option)
-        session.run("python", f"fuzz/{target}.py", *options, str(found), f"fuzz/corpus/{kind}")
+        options = (*limits, f"-artifact_prefix={found}-", *option, str(found), f"fuzz/corpus/{kind}")
+        session.run("python", f"fuzz/{target}.py", *options, env={"PYTHONHASHSEED": "0"})

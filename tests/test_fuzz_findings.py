@@ -128,6 +128,26 @@ def test_an_array_of_elements_far_wider_than_its_texts(estimator_file, dtype):
         assert MLPClassifier.load(path).classes_.nbytes <= 2 * 4 * 256
 
 
+@pytest.mark.parametrize(
+    "dtype", ["(f8,i4)", "f8,(", "<M8[", "|O O", "<i3", "<f8[s]", "<U-1", "", None, 8, ["<f8"], "<U\u0663"]
+)
+def test_the_name_of_a_dtype_is_one_that_a_save_writes(estimator_file, dtype):
+    """NumPy's own reader takes a text with a comma as Python, and raised a SyntaxError."""
+    refuse(estimator_file("fitted", "classes_", {"array": ["no", "yes"], "dtype": dtype}))
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [np.array(["no", "yes"]), np.array([1, 2]), np.array(["2020", "2021"], "M8[ns]"), np.array([1, 2], "f2")],
+)
+def test_labels_of_every_dtype_that_is_kept_are_kept(classes):
+    from chainrule.estimators.plain_values import from_plain, to_plain
+
+    read = from_plain(json.loads(json.dumps(to_plain("classes_", classes))))
+    np.testing.assert_array_equal(read, classes)
+    assert read.dtype == classes.dtype
+
+
 @pytest.mark.parametrize("mean", [10**400, -(10**400)], ids=["huge", "-huge"])
 def test_a_number_of_a_table_beyond_floats(mean):
     with pytest.raises(ValueError, match="not the description of a table encoder"):

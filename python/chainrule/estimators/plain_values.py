@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -17,8 +18,8 @@ __all__ = ["from_plain", "to_plain"]
 #: Values that JSON has no word for are an object with one of these keys.
 KINDS = ("tuple", "dict", "array", "loss", "optimizer", "random_state")
 
-#: NumPy's kinds of arrays whose elements JSON holds.
-ARRAY_KINDS = "biufUOMm"
+#: NumPy's dtypes of arrays whose elements JSON holds; its own reader takes texts of every kind, and some as Python.
+ARRAY_DTYPE = re.compile(r"[<>|=]?[biufUOMm][0-9]{0,9}(\[[0-9]{0,9}[A-Za-z]{1,2}\])?")
 #: An array of texts has the width that it had up to here; beyond, that of the longest, for a file must not take memory
 #: out of proportion to its size.
 WIDEST = 256
@@ -75,7 +76,7 @@ def from_plain(value: Any) -> Any:
     if kind == "dict":
         return {from_plain(key): from_plain(element) for key, element in value["dict"]}
     if kind == "array":
-        return _read_array([from_plain(element) for element in value["array"]], np.dtype(value["dtype"]))
+        return _read_array([from_plain(element) for element in value["array"]], value["dtype"])
     if kind == "loss":
         return read_loss(value["loss"])
     if kind == "optimizer":
@@ -85,9 +86,10 @@ def from_plain(value: Any) -> Any:
     raise ValueError(f"an object is none of {', '.join(KINDS)}: {sorted(value)}")
 
 
-def _read_array(elements: list[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    if dtype.kind not in ARRAY_KINDS:
-        raise ValueError(f"an array cannot be of dtype {dtype}")
+def _read_array(elements: list[Any], name: str) -> NDArray[Any]:
+    if not ARRAY_DTYPE.fullmatch(name):
+        raise ValueError(f"an array cannot be of dtype {name!r:.80}")
+    dtype = np.dtype(name)
     if dtype.kind == "U" and dtype.itemsize > np.dtype(f"U{WIDEST}").itemsize:
         longest = max((len(element) for element in elements), default=0)
         if longest * len(elements) > WIDEST * (len(elements) + sum(map(len, elements))):

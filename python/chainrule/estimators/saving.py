@@ -94,7 +94,9 @@ def load_estimator(cls: type[Any], path: str | os.PathLike[str]) -> Any:
         return _build(cls, description, net)
     except KeyError as error:
         raise ModelFormatError(f"{path}: not a file of {cls.__name__}.save: {error.args[0]!r} is missing") from error
-    except (TypeError, ValueError, AttributeError, IndexError, OverflowError, MemoryError, RecursionError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # constructors, scikit-learn and NumPy get values of any kind here, and raise as much
         raise ModelFormatError(f"{path}: not a file of {cls.__name__}.save: {error}") from error
 
 
