@@ -6,8 +6,8 @@ standard errors above zero, and makes more than `--most` in the time that was lo
 still fill, by some 100 kB a minute.
 
 What the allocator keeps for later use is given back before each look, for it swings by ten megabytes with the last few
-nets, over minutes: a slope that is none, and that could hide one of a megabyte a minute. CPython takes memory for its
-objects by the mebibyte: one more after some minutes, for a moment that had the most of them, is let pass.
+nets, over minutes: a slope that is none, and that could hide one of a megabyte a minute. So would CPython's own, which
+takes a mebibyte for its objects when a moment has the most of them, and keeps it: they are left to the system's.
 """
 
 from __future__ import annotations
@@ -145,6 +145,12 @@ def memory() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1024
 
 
+def leave_objects_to_the_system() -> None:
+    """Begin anew with Python's objects in the system's memory, without pools that are kept."""
+    if "PYTHONMALLOC" not in os.environ:
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | {"PYTHONMALLOC": "malloc"})
+
+
 def descriptors_and_threads() -> tuple[int, int]:
     """Return how many files are open, and how many threads there are."""
     return len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
@@ -177,9 +183,10 @@ def main() -> int:
         "stop after so many deeds; 0 for as many as there is time for",
         lambda parser: (
             parser.add_argument("--minutes", type=float, default=30.0, help="how long (default 30)"),
-            parser.add_argument("--most", type=float, default=2000.0, help="the growth that is let pass, in kB"),
+            parser.add_argument("--most", type=float, default=1000.0, help="the growth that is let pass, in kB"),
         ),
     )
+    leave_objects_to_the_system()
     signal.signal(signal.SIGALRM, press_ctrl_c)
     fill_table_of_names()
     draw, tally = np.random.default_rng(arguments.seed), Tally("soak")
