@@ -54,6 +54,14 @@ class TestOtherRuns:
         if made in ("from arrays", "from scikit-learn"):  # which another process can make again
             make(1).fit(X, Y, epochs=3, checkpoint=path)
 
+    def test_of_a_drawn_net_of_another_initializer(self, path):
+        """Which the drawn seeds, that differ from process to process, do not say."""
+        X, Y = draw(3, 1)
+        Net([3, 4, 1], output="identity", init="zeros").fit(X, Y, epochs=3, checkpoint=path)
+        with pytest.raises(ValueError, match="init is orthogonal, there zeros"):
+            Net([3, 4, 1], output="identity", init="orthogonal").fit(X, Y, epochs=3, checkpoint=path)
+        Net([3, 4, 1], output="identity", init="zeros").fit(X, Y, epochs=3, checkpoint=path)
+
     @pytest.mark.parametrize(
         ("changed", "message"),
         [

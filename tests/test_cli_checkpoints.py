@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from chainrule import Net
+from chainrule.checkpoints import Checkpoint
 from chainrule.cli import main
 
 pytest.importorskip("rich")
@@ -69,3 +71,20 @@ def test_another_run_is_one_line(capsys):
     assert errors.count("\n") == 1
     assert main(["train", "--quiet", "--force", "--epochs", "2", "--checkpoint", "no/folder"]) == 1
     assert "there is no folder" in capsys.readouterr().err
+
+
+def test_a_checkpoint_that_cannot_be_written_does_not_cost_the_model(capsys, monkeypatch):
+    """What was learned is in the model's own file."""
+
+    def write(self, *arguments, finished=False, **others):
+        if self._net.epochs_trained == 3:
+            raise OSError(errno.ENOSPC, "No space left on device", "run.safetensors")
+        written(self, *arguments, finished=finished, **others)
+
+    written = Checkpoint.save
+    monkeypatch.setattr(Checkpoint, "save", write)
+    assert main(["train", "--quiet", "--epochs", "9", "--checkpoint", "run.safetensors"]) == 1
+    errors = capsys.readouterr().err
+    assert "run.safetensors: No space left on device" in errors
+    assert "the network as it was before that is in penguins.safetensors" in errors
+    assert Net.load("penguins.safetensors").epochs_trained == 3

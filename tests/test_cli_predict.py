@@ -35,6 +35,36 @@ def rents(tmp_path):
     return "rents.safetensors"
 
 
+@pytest.mark.parametrize(("mean", "scatter"), [(1.7e9, 100.0), (3e39, 1e39), (-1e-40, 1e-42), (0.0, 1.0)])
+def test_numbers_have_the_digits_that_their_scatter_needs(tmp_path, capsys, mean, scatter):
+    """In the net's own type, times of day were all of one minute, and numbers beyond its range infinite."""
+    x = np.random.default_rng(0).normal(size=200)
+    y = mean + scatter * x
+    rows = zip(x.tolist(), y.tolist(), strict=True)
+    (tmp_path / "t.csv").write_text("x,y\n" + "".join(f"{a!r},{b!r}\n" for a, b in rows))
+    assert main(["train", "t.csv", "--target", "y", "--quiet", "--epochs", "100", "--seed", "0"]) == 0
+    capsys.readouterr()
+    assert main(["predict", "t.safetensors", "t.csv"]) == 0
+    printed = [float(row["predicted_y"]) for row in predictions(capsys.readouterr().out)]
+    net, metadata = load_with_metadata("t.safetensors")
+    encoder = TableEncoder.from_dict(json.loads(metadata["table"]))
+    exact = encoder.target.decode(net.predict(encoder.encode_features(read_table("t.csv"))))[:, 0]
+    np.testing.assert_allclose(printed, exact, rtol=0, atol=2e-7 * scatter * 4)
+    assert np.std(np.array(printed) - y) < 0.2 * scatter
+    assert max(len(f"{number:.17g}".rstrip("0")) for number in printed) <= 24
+
+
+def test_a_model_whose_table_is_not_its_nets_costs_nothing(tmp_path, capsys):
+    """Twenty thousand labels took gigabytes before that was seen."""
+    (tmp_path / "a.csv").write_text("a\nx\n")
+    target = {"name": "t", "mean": 0.0, "std": 1.0}
+    for labels, message in [(["x"] * 20_000, "each once"), (["x", "y"], "its table gives 2 inputs")]:
+        encoder = {"features": [{"name": "a", "labels": labels, "numeric": False}], "target": target}
+        Net([1, 1], seed=0).save("m.safetensors", {"table": json.dumps(encoder)})
+        assert main(["predict", "m.safetensors", "a.csv"]) == 1
+        assert message in capsys.readouterr().err
+
+
 @pytest.fixture
 def penguins():
     assert main(["train", "--quiet"]) == 0

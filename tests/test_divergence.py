@@ -183,6 +183,24 @@ def test_weights_that_all_become_0_during_a_fit_begin_the_epoch_anew(kind, reduc
     np.testing.assert_array_equal(net.parameters, twin.parameters)
 
 
+@pytest.mark.parametrize("kind", [Net, reference.Net])
+@pytest.mark.parametrize("patience", [None, 5])
+def test_the_fit_after_a_divergence_begins_an_epoch(kind, patience):
+    """It went on with the batch that had diverged, and with the losses of the batches before."""
+    X = np.random.default_rng(0).normal(size=(320, 3))
+    Y = X.sum(axis=1, keepdims=True)
+    bad = np.where(np.arange(320)[:, None] < 200, 1e6, 1e300) * Y
+    net, twin = (kind([3, 4, 1], dtype="float64", output="identity", seed=1) for _ in range(2))
+    start = net.parameters.copy()
+    with pytest.raises(DivergenceError, match="epoch 1, batch 7"):
+        net.fit(X, bad, epochs=3, optimizer=SGD(lr=1e-9), shuffle=False, patience=patience)
+    assert np.any(net.parameters != start)
+    net.parameters = start
+    histories = [n.fit(X, Y, epochs=2, optimizer=SGD(lr=0.01), shuffle=False) for n in (net, twin)]
+    np.testing.assert_array_equal(histories[0].loss, histories[1].loss)
+    np.testing.assert_array_equal(net.parameters, twin.parameters)
+
+
 def test_an_epoch_that_two_fits_gave_no_weight_is_no_divergence():
     """The first fit was interrupted after rows that weighed nothing in it; the others weigh nothing in the second."""
     X, weights = np.random.default_rng(0).random((100, 3)), np.zeros(100)

@@ -43,6 +43,7 @@ SETTINGS = [
     {"beta_1": 0.5, "beta_2": 0.9},
     {"epsilon": 0.1},
     {"hidden_layer_sizes": ()},
+    {"hidden_layer_sizes": (), "activation": "logistic"},
     {"hidden_layer_sizes": [], "solver": "lbfgs", "max_iter": 15},
 ]
 CASES = [
@@ -380,8 +381,8 @@ def test_the_warning_of_lbfgs_is_scikit_learns():
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer that interrupts")
 @pytest.mark.parametrize(("hidden", "copies"), [((4,), 16_000), ((40, 8), 800)])
-def test_the_penalty_of_an_epoch_that_was_interrupted(hidden, copies):
-    """Its loss had the penalty of the remaining rows' minibatches only, as if the others had none."""
+def test_the_next_partial_fit_after_an_interrupt_is_a_whole_epoch(hidden, copies):
+    """It trained on the rows that the interrupted one had not come to, though its data might be others."""
     X = np.tile(X_iris[:, :3], (copies, 1))
     model = MLPRegressor(
         hidden_layer_sizes=hidden, alpha=500.0, batch_size=8, learning_rate_init=1e-12, shuffle=False, random_state=0
@@ -399,10 +400,28 @@ def test_the_penalty_of_an_epoch_that_was_interrupted(hidden, copies):
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
-        interrupted = interrupted or model.net_._core.epoch_in_progress is not None
+        steps = model.net_._core.read_optimizer_state()[1]
+        interrupted = interrupted or steps % (len(X) // 8) != 0
         model.partial_fit(X, X[:, 0])
+        assert model.net_._core.read_optimizer_state()[1] == steps + len(X) // 8
         assert model.loss_ == pytest.approx(whole, rel=1e-3)
     assert interrupted
+
+
+def test_the_next_partial_fit_after_a_divergence_is_a_whole_epoch():
+    X = np.random.default_rng(0).normal(size=(1000, 3))
+    y = X.sum(axis=1)
+    settings = {"hidden_layer_sizes": (8,), "solver": "sgd", "batch_size": 10, "shuffle": False, "random_state": 0}
+    model, twin = MLPRegressor(**settings).partial_fit(X, y), MLPRegressor(**settings).partial_fit(X, y)
+    parameters, steps = model.net_.parameters.copy(), model.net_._core.read_optimizer_state()
+    with pytest.raises(DivergenceError):
+        model.partial_fit(X, np.where(np.arange(1000) < 990, y, 1e200))
+    model.net_.parameters[:] = parameters
+    model.net_._core.write_optimizer_state(*steps)
+    model.partial_fit(X, y + 100)
+    twin.partial_fit(X, y + 100)
+    assert model.loss_ == twin.loss_
+    np.testing.assert_array_equal(model.net_.parameters, twin.net_.parameters)
 
 
 def test_weights_without_a_penalty_do_not_look_at_parameters():

@@ -1,6 +1,7 @@
 """The estimators within what others build of estimators."""
 
 import copy
+import math
 import pickle
 
 import numpy as np
@@ -185,6 +186,9 @@ def test_hostile_metadata_is_refused(settings, tmp_path):
     model = adam(**settings).fit(X, y)
     model.save(path)
     description = json.loads(read_metadata(path)["chainrule.estimator"])
+    steps = description["step_size"] or {"mode": "constant", "initial": 0.1, "power_t": 0.5, "learning_rate": 0.1}
+    model.net_.save(path, {"chainrule.estimator": json.dumps(description | {"step_size": steps})})
+    assert MLPClassifier.load(path).classes_.tolist() == model.classes_.tolist()
     changes = [
         {"fitted": description["fitted"] | {"predict": 1}},
         {"fitted": description["fitted"] | {"n_outputs_": 7}},
@@ -196,7 +200,11 @@ def test_hostile_metadata_is_refused(settings, tmp_path):
         {"fitted": description["fitted"] | {"classes_": [1]}},
         {"fitted": description["fitted"] | {"classes_": {"array": [1, 2], "dtype": "<i8"}}},
         {"fitted": description["fitted"] | {"classes_": {"array": [1, 2, 3], "dtype": "O8,f8"}}},
+        {"fitted": description["fitted"] | {"classes_": {"array": [2, 1, 0], "dtype": "<i8"}}},
+        {"fitted": description["fitted"] | {"classes_": {"array": [0, 1, 1], "dtype": "<i8"}}},
         {"step_size": {}},
+        *({"step_size": steps | {"learning_rate": rate}} for rate in (-1.0, math.nan, math.inf, True, "1e3", None)),
+        {"step_size": steps | {"mode": "sometimes"}},
         {"format": 99},
     ]
     for change in changes:

@@ -164,3 +164,22 @@ class TestPoissonLossOfWeightedMinibatches:
             batches = [order[start : start + 10] for start in range(0, 103, 10)]
             means = [np.average(deviances[rows], weights=weights[rows]) for rows in batches]
             np.testing.assert_allclose(loss, np.average(means, weights=[len(rows) for rows in batches]), rtol=1e-10)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_class_weights_are_those_of_all_classes():
+    """A chunk, or validation data, may have some of them."""
+    zeros = y_iris[:100] == 0
+    X, y = X_iris[:100], y_iris[:100]
+    settings = {"hidden_layer_sizes": (4,), "learning_rate_init": 0.01, "max_iter": 3, "random_state": 0}
+    weighed = MLPClassifier(class_weight={1: 10.0}, **settings).fit(X, y)
+    by_hand = MLPClassifier(**settings).fit(X, y, sample_weight=np.where(zeros, 1.0, 10.0))
+    for rows in (zeros, ~zeros):
+        weighed.partial_fit(X[rows], y[rows])
+        by_hand.partial_fit(X[rows], y[rows], sample_weight=np.where(zeros, 1.0, 10.0)[rows])
+    np.testing.assert_array_equal(weighed.net_.parameters, by_hand.net_.parameters)
+    weighed.fit(X, y, X_val=X[zeros], y_val=y[zeros])
+    with pytest.raises(ValueError, match="not for partial_fit, which sees a part"):
+        MLPClassifier(class_weight="balanced").partial_fit(X, y, classes=[0, 1])
+    with pytest.raises(ValueError, match="class_weight must be 'balanced' or None where a row has several labels"):
+        weighed.fit(X, np.c_[y, 1 - y, y])

@@ -95,6 +95,9 @@ MODELS = {
     "a name of an activation of a megabyte": lambda: model(description={"activations": ["r" * LARGE]}),
     "a million quantiles": lambda: model(description={"loss": f"quantile({','.join(['0.5'] * (LARGE // 4))})"}),
     "a loss of blanks": lambda: model(description={"loss": " " * LARGE + "!"}),
+    "a loss of blanks in two places": lambda: model(
+        description={"loss": "quantile" + " " * (LARGE // 2) + "(" + " " * (LARGE // 2)}
+    ),
     "layers frozen that are not there": lambda: model(description={"frozen": list(range(LARGE // 8))}),
     "a schedule of a million fields": lambda: model(description={"schedule": {str(i): 0 for i in range(LARGE // 12)}}),
 }
@@ -185,3 +188,44 @@ def test_the_files_would_be_models_without_what_is_hostile(tmp_path):
     path = tmp_path / "model.safetensors"
     path.write_bytes(model(metadata={"mine": "kept"}))
     assert Net.load(path).config.sizes == (3, 2)
+
+
+def load_hostile_estimators(path):
+    """Read an estimator with each of several parameters; print the error, and what it cost in bytes and in seconds."""
+    from chainrule import MLPClassifier
+    from chainrule.files import load_with_metadata
+
+    net, metadata = load_with_metadata(path)
+    sound = json.loads(metadata["chainrule.estimator"])
+    collisions = [(2**61 - 1) * number for number in range(LARGE // 50)]  # all of one hash
+    costs = {}
+    for name, parameter in {
+        "long beside empty, of no width": {"array": ["x" * 20_000] + [""] * 10_000, "dtype": "U"},
+        "nested texts": {"array": [[""] * 15_000], "dtype": "<U100000"},
+        "keys of one hash": {"dict": [[number, 0] for number in collisions]},
+        "objects of one hash": {"array": collisions, "dtype": "|O"},
+        "keys of tuples": {"dict": [[{"tuple": [0, number]}, 0] for number in range(10)]},
+    }.items():
+        description = sound | {"parameters": sound["parameters"] | {"class_weight": parameter}}
+        net.save(path, {"chainrule.estimator": json.dumps(description)})
+        before, started, error = memory("VmHWM"), time.process_time(), None
+        try:
+            MLPClassifier.load(path)
+        except Exception as caught:
+            error = f"{type(caught).__name__}: {caught}"
+        costs[name] = [error, memory("VmHWM") - before, time.process_time() - started]
+    print(json.dumps(costs))
+
+
+def test_parameters_of_an_estimator_cost_no_more_than_their_size(tmp_path):
+    pytest.importorskip("sklearn")
+    from chainrule import MLPClassifier
+
+    path = tmp_path / "model.safetensors"
+    MLPClassifier((2,), solver="lbfgs", max_iter=20).fit(np.eye(3), [0, 1, 1]).save(path)
+    for name, (error, taken, seconds) in json.loads(run_apart(load_hostile_estimators, str(path))).items():
+        print(f"{name}: {error}, {taken / 1e6:.1f} MB, {seconds:.3f} s")
+        assert error is not None, name
+        assert error.startswith("ModelFormatError"), name
+        assert taken <= MEMORY + MEMORY_PER_BYTE * path.stat().st_size, name
+        assert seconds < 1, name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 
 import numpy as np
 import pytest
@@ -138,6 +139,14 @@ class TestColumns:
     def test_decimal_commas_are_no_categories(self, column):
         with pytest.raises(ValueError, match=r"line \d, column 'a': '.*,.*' has a decimal comma"):
             table(a=column).is_numeric("a")
+
+    def test_thousands_of_absent_columns_are_told_at_once(self):
+        """Each of them was compared with each that is there, for minutes."""
+        wide = table(**{f"sensor_a_{i:04d}": [1] for i in range(3000)})
+        before = time.process_time()
+        with pytest.raises(ValueError, match=r"has no columns 'sensor_b_0000', .*; did you mean 'sensor_a_0000'"):
+            wide.require([f"sensor_b_{i:04d}" for i in range(3000)])
+        assert time.process_time() - before < 10
 
     @pytest.mark.parametrize(
         ("given", "meant"), [("specis", "species"), ("SPECIES", "species"), ("bill length", "bill_length")]

@@ -228,6 +228,22 @@ class TestBreaks:
         histories = [history, net.fit(X, Y, epochs=1, batch_size=4)]
         assert_same_training(net, histories, whole, whole.fit(X, Y, epochs=1, batch_size=4))
 
+    def test_of_time_after_which_the_best_epoch_is_put_back(self, kind):
+        """It has not seen the rows of the epoch that was begun, which the next fit would leave out."""
+        net, other = build(kind), build(kind)
+        X, Y, _ = draw(net, 200_000 if kind is Net else 20_000)
+        options = {"batch_size": 4, "shuffle": False, "patience": 50, "validation": (X[:20], Y[:20])}
+        for limit in (0.05 * 2**k for k in range(8)):
+            history = net.fit(X, Y, epochs=100, time_limit=limit, **options)
+            if history.epochs > 0:
+                break
+        assert history.stopped == "time"
+        other.fit(X, Y, epochs=0)
+        other.parameters[:] = net.parameters
+        histories = [n.fit(X, Y, batch_size=4, shuffle=False, epochs=1, optimizer="sgd") for n in (net, other)]
+        np.testing.assert_array_equal(histories[0].loss, histories[1].loss)
+        np.testing.assert_array_equal(net.parameters, other.parameters)
+
     @pytest.mark.parametrize("change", [{"batch_size": 8}, {"shuffle": False}, {"validation": 0.1}], ids=str)
     def test_another_kind_of_epoch_begins_anew(self, kind, change):
         net, other = build(kind), build(kind)

@@ -164,6 +164,8 @@ void Progress::add(std::size_t more_rows, const LossSum& of_them) {
   sum.add(of_them);
 }
 
+void Progress::begin_anew() { rows_done = 0, sum = {}; }
+
 void Progress::end_epoch() { *this = {epochs + 1, 0, {}, rows, batch_size, shuffled}; }
 
 namespace {
@@ -235,11 +237,10 @@ void Trainer<T>::run_batches(const Batch& batches, Progress& progress) {
   }
 }
 
-// Weights of which one at least was not 0 when the fit began may all be 0 by now. The epoch is begun anew.
+// Weights of which one at least was not 0 when the fit began may all be 0 by now.
 template <class T>
-void Trainer<T>::check_weight(Progress& progress) {
+void Trainer<T>::check_weight(const Progress& progress) {
   if (progress.sum.weight != 0 || stepper_.weight_sum(training_) != 0) return;
-  progress.rows_done = 0, progress.sum = {};
   throw Divergence("training diverged in epoch " + std::to_string(losses_.size() + 1) +
                    ", batch 1: the weights of all rows are 0");
 }
@@ -272,6 +273,9 @@ Stop Trainer<T>::run(const double* rates, std::size_t epochs, Progress& progress
     return Stop::interrupted;
   } catch (const TimeIsUp&) {
     return Stop::time;
+  } catch (const Divergence&) {
+    progress.begin_anew();
+    throw;
   }
   return Stop::none;
 }
@@ -297,9 +301,10 @@ Stop Trainer<T>::judge(double loss) {
 }
 
 template <class T>
-void Trainer<T>::restore_best() {
+void Trainer<T>::restore_best(Progress& progress) {
   if (best_parameters_.size() == 0) return;
   std::memcpy(net_.parameters().data(), best_parameters_.data(), net_.parameters().size() * sizeof(T));
+  progress.begin_anew();
 }
 
 template class Stepper<float>;

@@ -90,6 +90,7 @@ struct Progress {
   // Begins an epoch, or goes on with one like it.
   void resume(std::size_t rows_now, std::size_t batch_size_now, bool shuffled_now);
   void add(std::size_t more_rows, const LossSum& of_them);
+  void begin_anew();
   void end_epoch();
 };
 
@@ -103,14 +104,15 @@ class Trainer {
           const std::function<bool()>& interrupted);
 
   // Runs an epoch with each of the learning rates, appending its losses. The net's lifetime count of epochs
-  // chooses the order of the rows. Throws Divergence.
+  // chooses the order of the rows. Throws Divergence, after which the epoch begins anew.
   Stop run(const double* rates, std::size_t epochs, Progress& progress);
 
   // Whether to stop after an epoch with that loss, or other measure that is the better the less it is.
   Stop judge(double loss);
 
-  // Puts back the parameters of the epoch with the lowest validation loss, if patience kept them.
-  void restore_best();
+  // Puts back the parameters of the epoch with the lowest validation loss, if patience kept them. They have
+  // not seen the rows of an epoch in progress, which begins anew.
+  void restore_best(Progress& progress);
 
   const std::vector<double>& losses() const { return losses_; }
   // The epochs' penalties l2 sum w^2 / 2, as their losses are taken, if they are per weight, else none: means
@@ -123,7 +125,7 @@ class Trainer {
   void run_batches(const Batch& batches, Progress& progress);
   LossSum counted(const LossSum& sum, std::size_t rows, double penalty);
   void check_time() const;
-  void check_weight(Progress& progress);
+  void check_weight(const Progress& progress);
 
   Net<T>& net_;
   OptimizerState<T>& state_;

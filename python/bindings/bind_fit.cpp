@@ -63,7 +63,7 @@ class Fit {
 
   void restore_best() {
     const auto lock = core_.alone_to_train();
-    trainer_->restore_best();
+    trainer_->restore_best(core_.progress);
   }
 
   std::size_t epochs() const { return trainer_->losses().size(); }

@@ -182,9 +182,10 @@ def read_loss(given: object) -> Loss:
     allowed = ", ".join(repr(name) for name in LOSSES)
     if not isinstance(given, str):
         raise TypeError(f"loss must be a string, one of {allowed}, or a loss such as Huber(delta=0.5); got {given!r}")
-    match = re.fullmatch(r"\s*(\w+)\s*(?:\(([^()]*)\))?\s*", given)
+    # Two places for the same blanks would be tried in all ways, in the square of their number.
+    match = re.fullmatch(r"(\w+)\s*(?:\(([^()]*)\))?", given.strip())
     if match is None or match[1] not in LOSSES:
-        raise ValueError(f"loss must be one of {allowed}; got {given!r}")
+        raise ValueError(f"loss must be one of {allowed}; got {given!r:.80}")
     kind = LOSSES[match[1]]
     constants = [_number("loss", text) for text in match[2].split(",")] if match[2] and match[2].strip() else []
     if kind is None:

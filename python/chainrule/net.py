@@ -185,7 +185,7 @@ class Net(Trainable, Freezable, Exchangeable):
 
     @property
     def threads(self) -> int | None:
-        """The most threads that the net may use; None is what `chainrule.set_threads` says."""
+        """The most threads that the net may use; None is as many as the process may use."""
         return self._threads
 
     @property

@@ -34,6 +34,8 @@ def net_identity(net: Net) -> Identity:
     identity: Identity = {field.name: str(getattr(net.config, field.name)) for field in fields(net.config)}
     identity["seed"] = None if net._seed_is_drawn else str(net.seed)
     drawn = _is_as_drawn(net)
+    # What was drawn is not in the state, by which nets with a seed of the user's differ.
+    identity["init"] = net._drawn_by if drawn else "given"
     identity["the net's state at the start"] = digest_of_state(net) if not drawn else _frozen_text(net)
     return identity
 

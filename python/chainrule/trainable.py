@@ -74,8 +74,9 @@ class Trainable:
 
         A fit that an interrupt or `time_limit` ended within an epoch loses nothing: the next one
         with as many rows, and the same `batch_size` and `shuffle`, goes on with the minibatch that
-        comes next. Its first epoch is then the one that was begun, and after as many epochs
-        the net is, bit for bit, that of a fit without a break. Patience begins anew with each fit.
+        comes next, and it is for you to give the same rows. Its first epoch is then the one that was begun, and after
+        as many epochs the net is, bit for bit, that of a fit without a break. Patience begins anew with each fit. After
+        a divergence, and where the parameters of the best epoch were put back, the next fit begins with a whole epoch.
 
         Parameters
         ----------

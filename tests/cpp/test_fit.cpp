@@ -129,7 +129,7 @@ void test_patience_puts_the_best_back() {
   const std::vector<double>& losses = trainer.validation_losses();
   const std::size_t best = std::min_element(losses.begin(), losses.end()) - losses.begin();
   CHECK(losses.size() == best + 6);
-  trainer.restore_best();
+  trainer.restore_best(progress);
   Workspace<double> space(problem.net, kChunkRows);
   BlockReader<double> reader;
   Interrupt unstopped;

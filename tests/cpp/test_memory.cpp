@@ -73,7 +73,7 @@ Allocated fit(const Case& c, std::size_t rows, std::size_t epochs) {
   Trainer<T> trainer(problem.net, state, training, validation, options, never);
   Progress progress;
   CHECK(trainer.run(rates.data(), epochs, progress) == Stop::none);
-  trainer.restore_best();
+  trainer.restore_best(progress);
   return {calls - calls_before, bytes - bytes_before};
 }
 

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import csv
 import json
+import math
 import sys
 from io import StringIO
 from pathlib import Path
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from ..atomic_files import named_file, write_atomically
 from ..errors import ModelFormatError
 from ..files import load_with_metadata
-from ..tables import Categories, Table, TableEncoder, describe_scores, score
+from ..tables import Categories, Standardised, Table, TableEncoder, describe_scores, score
 from ..tables.table import listed
 from .errors import UsageError
 from .exit_codes import DONE
@@ -69,15 +70,16 @@ def run(args: argparse.Namespace) -> int:
         check_output(output, force=args.force, inputs=[args.model, args.data])
     net, metadata = load_with_metadata(args.model)
     encoder = read_encoder(args.model, metadata)
+    inputs = len(encoder.feature_names)
+    if (inputs, encoder.outputs) != (net.config.features, net.config.outputs):
+        raise ModelFormatError(
+            f"{args.model} is inconsistent: its table gives {inputs} inputs and {encoder.outputs} outputs, "
+            f"its network has {net.config.features} and {net.config.outputs}"
+        )
     if args.probabilities and encoder.task == "regression":
         raise ValueError(f"--probabilities needs a model of classes; {args.model} predicts numbers")
     table = read_input(args.data)
     X = encoder.encode_features(table)
-    if (X.shape[1], encoder.outputs) != (net.config.features, net.config.outputs):
-        raise ModelFormatError(
-            f"{args.model} is inconsistent: its table gives {X.shape[1]} inputs and {encoder.outputs} outputs, "
-            f"its network has {net.config.features} and {net.config.outputs}"
-        )
     if not np.isfinite(net.parameters).all():
         raise ModelFormatError(f"{args.model} has parameters that are not finite; its predictions mean nothing")
     outputs = _limit_threads(net, args.threads).predict(X)
@@ -146,13 +148,32 @@ def _prediction_columns(
     """Names and values of the columns of predictions."""
     target = encoder.target
     if not isinstance(target, Categories):
-        # As many digits as the net computed with, not those of the float64 that undid the scaling.
-        return {f"predicted_{target.name}": _digits(target.decode(outputs)[:, 0].astype(outputs.dtype))}
+        return {f"predicted_{target.name}": _decoded(target, outputs[:, 0])}
     columns: dict[str, list[Any]] = {f"predicted_{target.name}": target.decode(np.argmax(outputs, axis=1))}
     if probabilities:
         named = zip(target.labels, outputs.T, strict=True)
         columns |= {f"probability_{label}": _digits(column) for label, column in named}
     return columns
+
+
+def _decoded(target: Standardised, outputs: NDArray[np.floating[Any]]) -> list[float]:
+    """Return numbers in the target's unit, with as many digits as tell the net's outputs apart.
+
+    In the net's own type they would be rounded by what the target's mean is, which may be much more than its scatter;
+    in full they would have the digits of the float64 that undid the scaling.
+    """
+    numbers = target.decode(outputs)
+    with np.errstate(invalid="ignore"):  # outputs may be infinite
+        steps = target.std * np.spacing(np.abs(outputs)).astype(np.float64)
+    return [_rounded(number, step) for number, step in zip(numbers.tolist(), steps.tolist(), strict=True)]
+
+
+def _rounded(number: float, step: float) -> float:
+    """Return a number rounded to the power of ten that is not above `step`; as it is where there is none."""
+    if not (math.isfinite(number) and sys.float_info.min <= step < math.inf):
+        return number
+    rounded = round(number, -math.floor(math.log10(step)))
+    return rounded if math.isfinite(rounded) else number
 
 
 def _digits(values: NDArray[np.floating[Any]]) -> list[float]:

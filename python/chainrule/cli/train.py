@@ -116,10 +116,10 @@ def _train_and_save(
     *,
     progress: bool,
 ) -> History:
-    """Train, and write the model to `path`: also what was learned before training diverged."""
+    """Train, and write the model to `path`: also what was learned before training diverged, or a checkpoint failed."""
     try:
         history = train(net, args, problem, class_weight, interrupts, progress=progress)
-    except DivergenceError as error:
+    except (DivergenceError, OSError) as error:
         if net.history is not None and net.history.epochs > 0:
             with noting(" ".join(str(error).split())):
                 _save_model(net, problem, path)

@@ -31,7 +31,7 @@ from ..views import write_numbers
 from .callbacks import CallbackSupport, FitHooks, with_callbacks
 from .initial_weights import draw_seed, draw_weights
 from .lbfgs import Objective, fit_lbfgs
-from .parameters import CONSTRAINTS, check_whole_numbers, hidden_activations, hidden_sizes
+from .parameters import CONSTRAINTS, check_whole_numbers, drawn_activations, hidden_activations, hidden_sizes
 from .refusals import refuse_no_numbers, unchanged_if_refused
 from .saving import load_estimator, save_estimator
 from .stochastic import Rows, StochasticFit, start_record
@@ -192,10 +192,9 @@ class BaseMultilayerPerceptron(CallbackSupport, BaseEstimator, ABC):  # type: ig
         return Rows(X, Y, weights)
 
     def _new_net(self, sizes: list[int], rows: Rows, random: np.random.RandomState) -> Net:
-        activations = hidden_activations(self.activation, len(sizes) - 2)
         # What is wrong with the description, or too large for any memory, is said before the weights are drawn.
         NetConfig.create(**self._describe_net(sizes, rows.X.dtype))
-        init = draw_weights(random, sizes, activations)
+        init = draw_weights(random, sizes, drawn_activations(self.activation, len(sizes) - 2))
         return self._build_net(sizes, rows.X.dtype, init, draw_seed(random))
 
     def _build_net(self, sizes: list[int], dtype: Any, init: Any, seed: int) -> Net:

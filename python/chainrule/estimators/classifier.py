@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 from sklearn.utils.validation import column_or_1d
@@ -156,7 +156,17 @@ n_layers_, n_outputs_, out_activation_, t_, n_features_in_, feature_names_in_
             As in `fit`.
         classes : array-like, (classes,), optional
             All labels there will be; needed in the first call.
+
+        Raises
+        ------
+        ValueError
+            `class_weight` is ``"balanced"``, for which all of the data would have to be seen.
         """
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                f"class_weight={self.class_weight!r} is not for partial_fit, which sees a part of the data; give the "
+                "weight of each class, of which sklearn.utils.class_weight.compute_class_weight makes balanced ones"
+            )
         self._fit(X, y, sample_weight, incremental=True, classes=classes)
         return self
 
@@ -196,9 +206,19 @@ n_layers_, n_outputs_, out_activation_, t_, n_features_in_, feature_names_in_
         softmax = self._label_binarizer.y_type_ == "multiclass"
         self.out_activation_ = "softmax" if softmax else "logistic"
         if self.class_weight is not None:
-            of_classes = compute_sample_weight(self.class_weight, y)
+            of_classes = self._weigh_by_class(y)
             sample_weight = of_classes if sample_weight is None else of_classes * sample_weight
         return (Y.argmax(axis=1) if softmax else Y.astype(dtype)), sample_weight
+
+    def _weigh_by_class(self, y: Array) -> Array:
+        """Return the weight of each row's class: of all classes, of which `y` may have some."""
+        if isinstance(self.class_weight, str):
+            weights: Array = compute_sample_weight(self.class_weight, y)
+            return weights
+        if self._label_binarizer.y_type_.startswith("multilabel"):
+            raise ValueError("class_weight must be 'balanced' or None where a row has several labels, got a dict")
+        of_classes = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)
+        return np.asarray(of_classes[np.searchsorted(self.classes_, y)])
 
     def _plain_targets(self, name: str, y: Any) -> Any:
         check_labels(name, y)

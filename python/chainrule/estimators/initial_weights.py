@@ -17,16 +17,15 @@ def draw_weights(
 ) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Return weights and biases of every layer, uniform in ``[-b, b]`` with ``b^2 = 6 / (fan_in + fan_out)``.
 
-    Where the layer is a sigmoid's the 6 is a 2; the output layer follows the last hidden one. The order of the draws is
-    scikit-learn's, so that the same `random` gives the same numbers.
+    Where the layer is a sigmoid's the 6 is a 2. The order of the draws is scikit-learn's, so that the same `random`
+    gives the same numbers.
 
     References
     ----------
     Glorot and Bengio, *Understanding the difficulty of training deep feedforward neural networks*, 2010, equation 16.
     """
     drawn = []
-    of_layers = [*activations, *activations[-1:]] or ["identity"]
-    for (fan_in, fan_out), name in zip(pairwise(sizes), of_layers, strict=True):
+    for (fan_in, fan_out), name in zip(pairwise(sizes), activations, strict=True):
         bound = math.sqrt((2.0 if name == "sigmoid" else 6.0) / (fan_in + fan_out))
         weights = random.uniform(-bound, bound, (fan_in, fan_out))
         drawn.append((weights, random.uniform(-bound, bound, fan_out)))

@@ -17,6 +17,7 @@ __all__ = [
     "CONSTRAINTS",
     "batch_rows",
     "check_whole_numbers",
+    "drawn_activations",
     "hidden_activations",
     "hidden_sizes",
     "optimizer_of",
@@ -101,6 +102,16 @@ def hidden_activations(activation: Any, layers: int) -> list[str]:
     if not all(isinstance(name, str) for name in names):
         raise ValueError(f"activation must be a name, or a list of names, got {activation!r:.80}")
     return [ALIASES.get(name, name) for name in names]
+
+
+def drawn_activations(activation: Any, hidden_layers: int) -> list[str]:
+    """Return the activation that the initial weights of each layer are drawn for, as scikit-learn draws them.
+
+    The output layer follows the last hidden one, and without any, what one would be.
+    """
+    names = hidden_activations(activation, hidden_layers)
+    last = hidden_activations(activation, 1) if isinstance(activation, str) else names[-1:]
+    return [*names, *(last or ["identity"])]
 
 
 def batch_rows(batch_size: Any, rows: int, optimizer: Optimizer) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ __all__ = ["from_plain", "to_plain"]
 KINDS = ("tuple", "dict", "array", "loss", "optimizer", "random_state")
 
 #: NumPy's dtypes of arrays whose elements JSON holds; its own reader takes texts of every kind, and some as Python.
-ARRAY_DTYPE = re.compile(r"[<>|=]?[biufUOMm][0-9]{0,9}(\[[0-9]{0,9}[A-Za-z]{1,2}\])?")
+ARRAY_DTYPE = re.compile(r"[<>|=]?(U[1-9][0-9]{0,8}|O|[biuf][0-9]{1,2}|[Mm]8(\[[0-9]{0,9}[A-Za-z]{1,2}\])?)")
 #: An array of texts has the width that it had up to here; beyond, that of the longest, for a file must not take memory
 #: out of proportion to its size.
 WIDEST = 256
@@ -74,7 +75,7 @@ def from_plain(value: Any) -> Any:
     if kind == "tuple":
         return tuple(from_plain(element) for element in value["tuple"])
     if kind == "dict":
-        return {from_plain(key): from_plain(element) for key, element in value["dict"]}
+        return {_read_key(key): from_plain(element) for key, element in value["dict"]}
     if kind == "array":
         return _read_array([from_plain(element) for element in value["array"]], value["dtype"])
     if kind == "loss":
@@ -86,10 +87,21 @@ def from_plain(value: Any) -> Any:
     raise ValueError(f"an object is none of {', '.join(KINDS)}: {sorted(value)}")
 
 
+def _read_key(key: Any) -> Any:
+    """Return a key of a dictionary, or an element of an array that becomes one, if not many can have one hash."""
+    if not isinstance(key, NoneType | str | float | int) or (isinstance(key, int) and abs(key) >= 2**63):
+        raise ValueError(f"a label or key must be a text or a number of 64 bits, got {key!r:.80}")
+    return key
+
+
 def _read_array(elements: list[Any], name: str) -> NDArray[Any]:
     if not ARRAY_DTYPE.fullmatch(name):
         raise ValueError(f"an array cannot be of dtype {name!r:.80}")
     dtype = np.dtype(name)
+    if dtype.kind == "O":
+        elements = [_read_key(element) for element in elements]
+    if dtype.kind == "U" and not all(isinstance(element, str) for element in elements):
+        raise ValueError("an array of texts has something else in it")
     if dtype.kind == "U" and dtype.itemsize > np.dtype(f"U{WIDEST}").itemsize:
         longest = max((len(element) for element in elements), default=0)
         if longest * len(elements) > WIDEST * (len(elements) + sum(map(len, elements))):

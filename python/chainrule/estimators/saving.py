@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from types import NoneType
 from typing import Any
@@ -17,7 +18,7 @@ from ..errors import ModelFormatError
 from ..files import load_with_metadata
 from ..net import Net
 from .plain_values import from_plain, to_plain
-from .step_size import StepSize
+from .step_size import MODES, StepSize
 
 __all__ = ["load_estimator", "save_estimator"]
 
@@ -112,8 +113,7 @@ def _build(cls: type[Any], description: dict[str, Any], net: Net) -> Any:
     if {"logistic": "sigmoid"}.get(output, output) != net.config.activations[-1]:
         raise ValueError(f"its net has no output for out_activation_ {output!r}")
     if (given := description["step_size"]) is not None:
-        estimator._optimizer = StepSize(str(given["mode"]), float(given["initial"]), float(given["power_t"]))
-        estimator._optimizer.learning_rate = float(given["learning_rate"])
+        estimator._optimizer = _read_step_size(given)
     if is_classifier(estimator):
         _learn_labels(estimator, choose("labels", description["labels"], tuple(KINDS)), net)
         estimator._label_binarizer.sparse_input_ = bool(description.get("sparse_labels"))
@@ -144,6 +144,16 @@ def _read_fitted(description: dict[str, Any]) -> dict[str, Any]:
     return fitted
 
 
+def _read_step_size(given: dict[str, Any]) -> StepSize:
+    initial, power_t, rate = (given[name] for name in ("initial", "power_t", "learning_rate"))
+    for value in (initial, power_t, rate):
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
+            raise ValueError(f"step_size must have finite numbers that are not negative, got {value!r:.80}")
+    step_size = StepSize(choose("step_size's mode", given["mode"], MODES), float(initial), float(power_t))
+    step_size.learning_rate = float(rate)
+    return step_size
+
+
 def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
@@ -163,4 +173,7 @@ def _learn_labels(estimator: Any, kind: str, net: Net) -> None:
         raise ValueError(f"{len(classes)} classes, {kind}, do not fit a net of {net.config.outputs} outputs")
     several = kind == "multilabel-indicator"
     # Two rows say how many columns there are; one for each would be the square of what the file holds.
-    estimator._label_binarizer = LabelBinarizer().fit(np.eye(2, len(classes), dtype=int) if several else classes)
+    binarizer = LabelBinarizer().fit(np.eye(2, len(classes), dtype=int) if several else classes)
+    if not np.array_equal(binarizer.classes_, classes):
+        raise ValueError(f"classes_ must be sorted, and each once, got {classes!r:.80}")
+    estimator._label_binarizer = binarizer

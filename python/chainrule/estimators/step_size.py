@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["StepSize"]
+__all__ = ["MODES", "StepSize"]
+
+MODES = ("constant", "invscaling", "adaptive")
 
 #: With ``"adaptive"``, no smaller rate is divided further.
 SMALLEST_RATE = 1e-6

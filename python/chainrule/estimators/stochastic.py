@@ -139,6 +139,7 @@ class StochasticFit:
         finally:
             if self._best is not None:
                 self._net.parameters = self._best
+            self._net._core.begin_epoch_anew()
         self._hooks.end_fit()
 
     def _warn_of_the_end(self, epochs: int) -> None:
@@ -151,7 +152,11 @@ class StochasticFit:
             )
 
     def _begin_steps(self) -> None:
-        """Begin with a new optimizer, as scikit-learn does in each `fit`, or go on with that of the last call."""
+        """Begin with a new optimizer, as scikit-learn does in each `fit`, or go on with that of the last call.
+
+        An epoch that was interrupted was of other data, for all that is known, and is not gone on with.
+        """
+        self._net._core.begin_epoch_anew()
         estimator, optimizer = self._estimator, self._optimizer
         if self._incremental and hasattr(estimator, "_optimizer"):
             return

@@ -145,10 +145,15 @@ class EarlyStopping:
         self.waited += 1
         return "patience" if self.waited >= self.patience else None
 
-    def restore_best(self, parameters: Array) -> None:
-        """Put the parameters of the best epoch back, where patience watched something else than the training loss."""
-        if self.best_parameters is not None:
-            parameters[...] = self.best_parameters
+    def restore_best(self, parameters: Array) -> bool:
+        """Put the parameters of the best epoch back, where patience watched something else than the training loss.
+
+        Returns whether it did: they have not seen the rows of an epoch in progress.
+        """
+        if self.best_parameters is None:
+            return False
+        parameters[...] = self.best_parameters
+        return True
 
 
 @dataclass
@@ -248,7 +253,8 @@ class Fit:
 
     def restore_best(self) -> None:
         """Put the parameters of the best epoch back, if they were kept."""
-        self._stopping.restore_best(self._net.parameters)
+        if self._stopping.restore_best(self._net.parameters):
+            self._net._progress = None
 
     def _run_minibatches(self, lr: float, let_through: Callable[[], None]) -> bool:
         """Begin an epoch, or go on with one; return whether there was time to complete it."""
@@ -261,6 +267,7 @@ class Fit:
             try:
                 progress.loss += trainer.step(progress.rows_done, order, lr)
             except DivergenceError as error:
+                self._net._progress = None
                 batch = progress.rows_done // trainer.batch_size + 1
                 place = f"training diverged in epoch {self.epochs + 1}, batch {batch}"
                 raise DivergenceError(f"{place}: {error}") from None

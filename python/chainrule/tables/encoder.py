@@ -117,7 +117,9 @@ class Categories:
 
     def encode(self, table: Table) -> Numbers:
         """Return the column one-hot, float64, (rows, labels)."""
-        return np.eye(len(self.labels))[self.encode_indices(table)]
+        encoded = np.zeros((table.rows, len(self.labels)))
+        encoded[np.arange(table.rows), self.encode_indices(table)] = 1
+        return encoded
 
     def encode_indices(self, table: Table) -> NDArray[np.int64]:
         """Return the index of each row's label, int64, (rows,).
@@ -302,6 +304,8 @@ def _column_from_dict(described: dict[str, Any]) -> Column:
         labels, numeric = described["labels"], described["numeric"]
         if not all(isinstance(text, str) for text in (name, *labels)) or not isinstance(numeric, bool):
             raise TypeError("labels must be strings")
+        if len(set(labels)) != len(labels) or len(labels) > MAX_CATEGORIES:
+            raise ValueError(f"column {name!r:.80} must have at most {MAX_CATEGORIES} labels, each once")
         return Categories(name, tuple(labels), numeric)
     mean, std = described["mean"], described["std"]
     if not isinstance(name, str) or not math.isfinite(mean) or not math.isfinite(std) or std <= 0:

@@ -37,6 +37,9 @@ MISSING = frozenset({"", "na", "n/a", "#n/a", "<na>", "nan", "null", "?"})
 MOSTLY_NUMBERS = 0.9
 #: Characters that no file of text holds: NUL, and halves of characters.
 NO_TEXT = re.compile(r"[\0\ud800-\udfff]")
+#: Absent columns that a message looks for others like them to, and the longest names that are compared.
+MOST_HINTS = 5
+LONGEST_HINT = 200
 #: From here on float64 no longer holds every integer.
 INEXACT = 2**53
 
@@ -240,11 +243,13 @@ def _all_numbers(cells: list[str]) -> NDArray[np.float64] | None:
 
 
 def _nearest(absent: Sequence[str], names: Sequence[str]) -> list[str]:
-    """Return the names that are most like the absent ones, whatever their case."""
+    """Return the names that are most like the first of the absent ones, whatever their case."""
     from difflib import get_close_matches
 
-    by_lower = {name.lower(): name for name in names}
-    found = (get_close_matches(name.lower(), by_lower, n=1) for name in absent)
+    # Each is compared with all, in the square of their lengths.
+    by_lower = {name.lower(): name for name in names if len(name) <= LONGEST_HINT}
+    looked_up = [name for name in absent if len(name) <= LONGEST_HINT][:MOST_HINTS]
+    found = (get_close_matches(name.lower(), by_lower, n=1) for name in looked_up)
     return list(dict.fromkeys(by_lower[match] for matches in found for match in matches))
 
 
