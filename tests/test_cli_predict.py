@@ -54,6 +54,28 @@ def test_numbers_have_the_digits_that_their_scatter_needs(tmp_path, capsys, mean
     assert max(len(f"{number:.17g}".rstrip("0")) for number in printed) <= 24
 
 
+def test_outputs_that_are_not_finite_are_no_predictions(rents, penguins, tmp_path, capsys):
+    """Of NaN, the first class of all looked like one."""
+    rows = DATASETS["penguins"].path.read_text().splitlines()
+    header, row = rows[0].split(","), rows[1].split(",")
+    numbers = [i for i, cell in enumerate(row) if cell.replace(".", "").isdigit()]
+    far = [f"{(-1) ** i * 3e38}" if i in numbers else cell for i, cell in enumerate(row)]
+    (tmp_path / "far.csv").write_text("\n".join([",".join(header), ",".join(row), ",".join(far)]))
+    assert main(["predict", penguins, "far.csv"]) == 1
+    printed = capsys.readouterr()
+    assert "far.csv, line 3" in printed.err
+    assert "finite" in printed.err
+    assert printed.out == ""
+
+
+def test_a_label_with_a_carriage_return_stays_one_row(tmp_path, capsys):
+    with open("c.csv", "w", newline="") as file:
+        csv.writer(file).writerows([["x", "y"], *([i % 7, "a\rb" if i % 2 else "c"] for i in range(60))])
+    assert main(["train", "c.csv", "--target", "y", "--quiet", "--epochs", "30"]) == 0
+    assert main(["predict", "c.safetensors", "c.csv", "--output", "p.csv"]) == 0
+    assert read_table("p.csv").rows == 60
+
+
 def test_a_model_whose_table_is_not_its_nets_costs_nothing(tmp_path, capsys):
     """Twenty thousand labels took gigabytes before that was seen."""
     (tmp_path / "a.csv").write_text("a\nx\n")

@@ -15,8 +15,10 @@ import pytest
 
 from chainrule import Net
 from chainrule.cli import main
+from chainrule.cli.results import best_epoch
 from chainrule.datasets import DATASETS
 from chainrule.files import read_metadata
+from chainrule.history import History
 from chainrule.tables import TableEncoder, read_table
 
 PNG = b"\x89PNG\r\n"
@@ -225,3 +227,13 @@ def read_some(descriptor: int) -> bytes:
         return os.read(descriptor, 4096)
     except OSError:  # Linux ends a pseudo-terminal so
         return b""
+
+
+@pytest.mark.parametrize(
+    ("losses", "best"), [([3.0, 1.0, 2.0], 1), ([3.0, 2.0, np.nan], 1), ([np.inf, np.nan, np.inf], 2), ([], None)]
+)
+def test_the_best_epoch_is_one_whose_loss_is_a_number(losses, best):
+    history = History(
+        loss=np.zeros(len(losses)), validation_loss=np.array(losses), epochs=len(losses), stopped="epochs"
+    )
+    assert best_epoch(history) == best

@@ -222,3 +222,37 @@ def test_weights_of_validation_that_all_become_0_are_no_loss_of_0(kind, reductio
     )
     assert history.validation_loss[0] > 0
     assert np.isnan(history.validation_loss[1])
+
+
+@pytest.mark.parametrize("kind", [Net, reference.Net])
+@pytest.mark.parametrize("hidden", [[], [4], [70, 70]], ids=str)
+@pytest.mark.parametrize(
+    ("output", "loss", "far"),
+    [
+        ("identity", "squared_error", {"Y": 3e38}),
+        ("identity", "half_squared_error", {"X": 1e30}),
+        ("exp", "poisson", {"X": 1e6}),
+        ("softmax", "squared_error", {"Y": 3e38}),
+        ("softmax", "cross_entropy", {"X": 1e30}),
+    ],
+)
+@pytest.mark.parametrize("batch_size", [1, 16, None])
+def test_a_row_of_weight_0_counts_for_nothing_however_far_it_is(kind, hidden, output, loss, far, batch_size):
+    """0 times an infinite loss was NaN: of a mask for what is missing, and a number that says that it is."""
+    rng = np.random.default_rng(0)
+    X, Y, weights = rng.normal(size=(40, 3)), rng.uniform(0.1, 0.9, size=(40, 2)), np.ones(40)
+    weights[::5] = 0
+    Y = Y / Y.sum(axis=1, keepdims=True)
+    near = {"X": X.copy(), "Y": Y.copy()}
+    {"X": X, "Y": Y}[next(iter(far))][::5] = next(iter(far.values()))
+    nets = [kind([3, *hidden, 2], output=output, loss=loss, hidden="relu", dtype="float32", seed=0) for _ in range(2)]
+    results = []
+    for net, (rows, targets) in zip(nets, [(X, Y), (near["X"], near["Y"])], strict=True):
+        net.forward(rows)
+        losses = [net.loss(rows, targets, weights), net.backward(targets, weights)]
+        gradients = net.gradients.copy()
+        options = {"epochs": 2, "batch_size": batch_size, "shuffle": False, "optimizer": SGD(lr=0.01)}
+        history = net.fit(rows, targets, sample_weight=weights, validation=(rows, targets, weights), **options)
+        results.append([*losses, *history.loss, *history.validation_loss, *gradients, *net.parameters])
+    assert np.isfinite(results[0]).all()
+    np.testing.assert_allclose(results[0], results[1], rtol=2e-4, atol=1e-5)

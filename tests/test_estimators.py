@@ -20,6 +20,7 @@ from sklearn.utils.fixes import parse_version
 
 from chainrule import DivergenceError, Net
 from chainrule.estimators import MLPClassifier, MLPRegressor
+from chainrule.estimators.scores import r2
 from helpers import name_of
 
 X_iris, y_iris = load_iris(return_X_y=True)
@@ -422,6 +423,13 @@ def test_the_next_partial_fit_after_a_divergence_is_a_whole_epoch():
     twin.partial_fit(X, y + 100)
     assert model.loss_ == twin.loss_
     np.testing.assert_array_equal(model.net_.parameters, twin.net_.parameters)
+
+
+@pytest.mark.parametrize("weights", [None, np.array([1.0, 1, 1, 0])])
+def test_a_score_of_equal_targets_is_not_of_their_rounding(weights):
+    targets, outputs = np.array([0.1, 0.1, 0.1, 0.1 if weights is None else 7]), np.array([0.1, 0.1, 0.1001, 0.1])
+    assert r2(targets, outputs[:, None], weights) == 0
+    assert r2(targets, np.full((4, 1), 0.1), weights) == 1
 
 
 def test_weights_without_a_penalty_do_not_look_at_parameters():

@@ -153,7 +153,7 @@ def test_parameters_are_restored_when_an_error_passes():
     assert net.parameters.tobytes() == before
 
 
-@pytest.mark.parametrize("eps", [0.0, -1e-3, np.nan, np.inf])
+@pytest.mark.parametrize("eps", [0.0, -1e-3, np.nan, np.inf, 1e-9, 1e-16, 1e-300])
 def test_a_step_that_is_not_positive_is_refused(eps):
     net = chainrule.reference.Net([3, 1], seed=0)
     with pytest.raises(ValueError, match="eps"):

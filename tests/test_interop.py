@@ -74,6 +74,20 @@ class TestScikitLearn:
         Net.from_sklearn(estimator).fit(X, Y, epochs=2)
         np.testing.assert_array_equal(estimator.predict(X), before)
 
+    def test_an_estimator_of_ones_own_whose_parameters_have_changed(self):
+        """Its predictions go by its net, and not by what the next fit is to do."""
+        from chainrule import MLPRegressor
+
+        X, Y = draw("float64")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            estimator = MLPRegressor(hidden_layer_sizes=(7,), activation="tanh", max_iter=5, random_state=0).fit(
+                X, Y[:, 0]
+            )
+        expected = estimator.predict(X)
+        estimator.set_params(activation="relu")
+        np.testing.assert_array_equal(Net.from_sklearn(estimator).predict(X)[:, 0], expected)
+
     def test_what_is_no_fitted_network_is_refused(self):
         with pytest.raises(ValueError, match="^estimator is not fitted: it has no coefs_"):
             Net.from_sklearn(self.networks.MLPRegressor())

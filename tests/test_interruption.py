@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 import time
 
@@ -247,3 +248,23 @@ class TestThreads:
         assert len(results) == 4
         for result in results:
             np.testing.assert_array_equal(result, expected)
+
+
+def test_an_interrupt_while_the_record_is_made_does_not_lose_it():
+    X = np.random.default_rng(0).normal(size=(50, 3))
+    net = Net([3, 4, 1], seed=0)
+    net.fit(X, X[:, :1], epochs=2)
+
+    def interrupt(frame, event, argument):
+        if frame.f_code.co_name == "_record" and event == "line":
+            sys.settrace(None)
+            raise KeyboardInterrupt
+        return interrupt
+
+    sys.settrace(interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            net.fit(X, X[:, :1], epochs=30)
+    finally:
+        sys.settrace(None)
+    assert net.history.epochs == 30

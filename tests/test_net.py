@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import chainrule
-from chainrule import SGD, Adam, Net
+from chainrule import SGD, Adam, Net, reference
 from chainrule._core import permutation
 from helpers import OUTPUTS_AND_LOSSES, draw, relative_error
 
@@ -403,3 +403,28 @@ def test_gradients_are_the_slope_of_the_loss():
     net = Net([3, 4, 4, 2], hidden=["tanh", "sigmoid"], seed=0, dtype="float64")
     X, Y, weights = draw(net, 300)
     assert chainrule.check_gradients(net, X, Y, weights) < 1e-7
+
+
+@pytest.mark.parametrize("kind", [Net, reference.Net])
+def test_parameters_that_are_assigned_begin_anew(kind, tmp_path):
+    """Not with the activations of the old ones, nor with the rows that these had come to."""
+    X = np.random.default_rng(0).normal(size=(50, 3))
+    net = kind([3, 4, 1], dtype="float64", seed=0)
+    net.forward(X)
+    net.parameters = net.parameters * 3
+    with pytest.raises(RuntimeError, match="forward"):
+        net.backward(X[:, :1])
+    if kind is Net:
+        net._core.resume_epoch(20, 1.0, 20.0, 50, 10, False)
+        net.parameters = net.parameters / 3
+        assert net._core.epoch_in_progress is None
+
+
+def test_a_run_that_a_checkpoint_restores_has_no_forward_pass(tmp_path):
+    X = np.random.default_rng(0).normal(size=(50, 3))
+    Net([3, 4, 1], seed=0).fit(X, X[:, :1], epochs=3, checkpoint=tmp_path / "run")
+    net = Net([3, 4, 1], seed=0)
+    net.forward(X)
+    net.fit(X, X[:, :1], epochs=3, checkpoint=tmp_path / "run")
+    with pytest.raises(RuntimeError, match="forward"):
+        net.backward(X[:, :1])

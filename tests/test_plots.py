@@ -201,6 +201,7 @@ def test_predictions_that_cannot_be_drawn(true, predicted, message):
 
 
 def test_options_of_the_picture_of_predictions_are_checked():
+    assert np.isnan(PredictionErrorDisplay([0.1] * 3, [0.1, 0.1, 0.2]).r2)  # whose mean is not 0.1
     display = PredictionErrorDisplay([1.0], [1.0])
     with pytest.raises(ValueError, match="kind must be one of 'predicted_vs_true', 'residual_vs_predicted'; got 'x'"):
         display.plot(kind="x")

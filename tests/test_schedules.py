@@ -344,3 +344,23 @@ def test_a_state_that_no_fit_left_is_refused(state):
 def test_rprop_refuses_a_schedule():
     with pytest.raises(ValueError, match=r"schedule.*rprop.*Step"):
         start_rates(Step(), Rprop(), 5, 0)
+
+
+def test_the_best_of_one_measure_is_not_that_of_another(tmp_path):
+    """A negated accuracy is below every loss, so that each epoch of the next fit was a bad one."""
+    from chainrule import Net
+
+    X = np.random.default_rng(0).normal(size=(200, 3))
+    labels = (X[:, 0] > 0).astype(int)
+    options = {"schedule": ReduceOnPlateau(patience=1), "optimizer": Adam(lr=0.003)}
+    net = Net([3, 8, 2], hidden="tanh", output="softmax", loss="cross_entropy", seed=0)
+    metrics = {"accuracy": lambda Y, P: (P.argmax(axis=1) == Y).mean()}
+    net.fit(X, labels, epochs=5, metrics=metrics, monitor=("accuracy", "max"), **options)
+    assert net.schedule_state["measure"] == "max accuracy"
+    factor = net.schedule_state["factor"]
+    net.save(tmp_path / "net")
+    for which in (net, Net.load(tmp_path / "net")):
+        history = which.fit(X, labels, epochs=12, **options)
+        assert (np.diff(history.loss) < 0).all()
+        np.testing.assert_array_equal(history.learning_rate, 0.003 * factor)
+        assert which.schedule_state["best"] == history.loss[-1]

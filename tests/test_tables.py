@@ -140,6 +140,25 @@ class TestColumns:
         with pytest.raises(ValueError, match=r"line \d, column 'a': '.*,.*' has a decimal comma"):
             table(a=column).is_numeric("a")
 
+    @pytest.mark.parametrize(
+        "column",
+        [
+            ["950,00", "990,00", "1.250,00", "2.100,00"],
+            ["950,000", "1,250,000"],
+            ["1,234,567.89", "7,5"],
+            ["1'234.50", "12\u2019000"],
+            ["1 234,5", "12\u00a0345"],
+            ["-1.234.567", "+,5", "1,5e3"],
+        ],
+    )
+    def test_separators_of_thousands_are_no_categories(self, column):
+        with pytest.raises(ValueError, match=r"line 2, column 'a': .* has a decimal comma, or separators of thous"):
+            table(a=column).is_numeric("a")
+
+    @pytest.mark.parametrize("column", [["+", "-"], ["1.2.3", "1.2.4"], ["10.0.0.1", "10.0.0.2"], ["a,b", ","]])
+    def test_texts_that_have_separators_are_categories(self, column):
+        assert not table(a=column).is_numeric("a")
+
     def test_thousands_of_absent_columns_are_told_at_once(self):
         """Each of them was compared with each that is there, for minutes."""
         wide = table(**{f"sensor_a_{i:04d}": [1] for i in range(3000)})
@@ -394,3 +413,25 @@ class TestScores:
     def test_baseline_is_the_mean_or_the_frequencies_of_the_training_rows(self):
         assert baseline_outputs(self.numbers, np.array([[1.0], [2]]), 3).tolist() == [[1.5]] * 3
         assert baseline_outputs(self.classes, np.array([1, 1, 0, 1]), 2).tolist() == [[0.25, 0.75]] * 2
+
+
+@pytest.mark.parametrize("exponent", [-320, -300, -162, 0, 162, 300])
+def test_deviations_of_any_size(exponent):
+    """Their squares are beyond the numbers there are: the column was taken for a constant one, or refused."""
+    ones = np.random.default_rng(0).normal(size=100)
+    data = table(x=[repr(float(f"{v!r}e{exponent}")) for v in ones.tolist()], y=ones.tolist())
+    encoded = Standardised.fit(data, "x").encode(data)
+    rough = 0.1 if exponent == -320 else 1e-9  # numbers of three digits there
+    np.testing.assert_allclose(encoded[:, 0], (ones - ones.mean()) / ones.std(), rtol=rough, atol=rough)
+    target = Standardised.fit(data, "x")
+    scores = score(target, encoded + 0.1, encoded)
+    assert scores["R^2"] == pytest.approx(0.99, rel=rough)
+    assert scores["RMSE"] == pytest.approx(0.1 * target.std, rel=rough)
+
+
+def test_scores_of_equal_numbers_and_of_outputs_of_nan():
+    target = Standardised("y", 0.25, 2.0)
+    scores = score(target, np.array([[0.1], [0.1], [0.2]]), np.full((3, 1), 0.1))
+    assert np.isnan(scores["R^2"])
+    outputs = np.array([[0.9, 0.1], [np.nan, np.nan], [0.2, 0.8]])
+    assert score(Categories("y", ("a", "b")), outputs, np.array([0, 0, 1])) == {"accuracy": pytest.approx(2 / 3)}

@@ -31,6 +31,12 @@ struct LossLanes {
   }
 };
 
+// x, but 0 where the weight is: what a row without weight is, infinite perhaps, has no part in anything.
+template <class T>
+inline Vec<T> weighed(Vec<T> weight, Vec<T> x) {
+  return select<T>(weight == 0, Vec<T>{}, x);
+}
+
 // yhat_j = exp(o_j - top) / sum; returns the log of that sum.
 template <class T>
 inline Vec<T> softmax_lanes(const LossLanes<T>& rows, Vec<T>& top) {
@@ -60,7 +66,7 @@ inline void softmax_backward_lanes(const LossLanes<T>& rows) {
   }
   for (std::size_t j = 0; j < rows.outputs; ++j) {
     T* delta = rows.delta + j * rows.stride;
-    store(delta, load(rows.yhat + j * rows.stride) * (load(delta) - mean));
+    store(delta, weighed<T>(rows.scale, load(rows.yhat + j * rows.stride) * (load(delta) - mean)));
   }
 }
 
@@ -185,7 +191,7 @@ struct CrossEntropy : LossFrom<From::row> {
       loss += select<T>(t == 0, Vec<T>{}, t * of_class);
       if (rows.delta == nullptr) continue;
       const Vec<T> yhat = load(rows.yhat + j * rows.stride);
-      store(rows.delta + j * rows.stride, rows.scale * (yhat * total - t));
+      store(rows.delta + j * rows.stride, weighed<T>(rows.scale, rows.scale * (yhat * total - t)));
     }
     return loss;
   }
@@ -223,7 +229,7 @@ CHAINRULE_INLINE Vec<T> loss_of_output(const LossRule& rule, Activation output, 
     if constexpr (decltype(formula)::from != From::row)
       loss_of_it = decltype(formula)::of(yhat, y, constant, slope);
   });
-  delta = scale * slope * inner;
+  delta = weighed<T>(scale, scale * slope * inner);
   return smaller(broadcast(static_cast<T>(rule.most)), loss_of_it);
 }
 
@@ -273,8 +279,9 @@ double loss(LossRule rule, Activation output, T* delta, std::ptrdiff_t delta_str
       block.values = y;
     }
     store(losses, loss_lanes(output, block));
-    for (std::size_t i = 0; i < count; ++i)
-      total += static_cast<double>(weights[i]) * static_cast<double>(losses[i]);
+    for (std::size_t i = 0; i < count; ++i) {
+      if (weights[i] != 0) total += static_cast<double>(weights[i]) * static_cast<double>(losses[i]);
+    }
     if (delta == nullptr) continue;
     transpose(delta + offset * delta_stride, delta_stride, outputs, d, lanes, outputs, count);
   }

@@ -121,7 +121,7 @@ class OnlineNet {
       const T scale = net_.reduction == Reduction::sum || weight == 0 ? weight : T(1);
       Vec<T> loss;
       descend<Depth>(layers_, Units<T>::load(x, layers_[0].fan_in), -lr * scale, loss);
-      losses += weight * loss;
+      if (weight != 0) losses += weight * loss;
     }
     return losses;
   }

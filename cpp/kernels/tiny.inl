@@ -123,8 +123,7 @@ class TinyPass {
                               layer.fan_out,
                               net_.loss};
       // rows beyond the last hold what was there before: no weight, but perhaps not finite
-      total.part[v / kLanes<T> % kParts] +=
-          select<T>(weights == 0, Vec<T>{}, weights * loss_lanes(layer.activation, rows));
+      total.part[v / kLanes<T> % kParts] += weighed<T>(weights, weights * loss_lanes(layer.activation, rows));
     }
   }
 

@@ -90,13 +90,14 @@ std::optional<std::tuple<std::size_t, double, double, std::size_t, std::size_t, 
 template <class T>
 void write_progress(NetCore<T>& core, std::size_t rows_done, double loss, double weight, std::size_t rows,
                     std::size_t batch_size, bool shuffled) {
-  const auto lock = core.alone();
+  const auto lock = core.alone_to_train();
   core.progress = {core.progress.epochs, rows_done, {loss, weight}, rows, batch_size, shuffled};
 }
 
+// For parameters that have not seen the rows of an epoch in progress, nor the last forward pass.
 template <class T>
 void begin_epoch_anew(NetCore<T>& core) {
-  const auto lock = core.alone();
+  const auto lock = core.alone_to_train();
   core.progress.begin_anew();
 }
 

@@ -91,8 +91,16 @@ class FitRun:
             self._tell_schedule()
             raise
         finally:
+            self._keep_record(stopped)
+        return cast("History", self._net.history)
+
+    def _keep_record(self, stopped: StopReason) -> None:
+        """Make the net's history that of this fit, also where an interrupt comes in between."""
+        try:
             self._net.history = self._record(stopped)
-        return self._net.history
+        except BaseException:
+            self._net.history = self._record(stopped)
+            raise
 
     @property
     def _epochs(self) -> int:

@@ -78,7 +78,7 @@ def fit(
     )
     kept = _open_checkpoint(net, checkpoint, every)
     seed, first_epoch, state = (net.seed, net.epochs_trained, net.schedule_state) if kept is None else kept.start
-    rates = start_rates(schedule, options.optimizer, epochs, first_epoch, state)
+    rates = start_rates(schedule, options.optimizer, epochs, first_epoch, state, str(monitored))
     data = read_fit_data(
         net.config,
         seed,

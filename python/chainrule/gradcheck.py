@@ -69,7 +69,7 @@ def check_gradients(
     Raises
     ------
     ValueError, TypeError
-        `eps` is not positive and finite; else as `net.forward` and `net.backward`.
+        `eps` is not finite, or below the root of the machine epsilon; else as `net.forward` and `net.backward`.
 
     Notes
     -----
@@ -81,7 +81,8 @@ def check_gradients(
     The error of an entry a of the gradient is |a - n| / max(|a|, |n|, floor). The floor keeps
     entries near zero from being judged by rounding. It is a thousandth of the largest entry, or
     what rounding leaves uncertain over the root of the machine epsilon, if that is larger:
-    epsilon L / h in n, and epsilon w d2L/dw2 in a, which near a minimum is all there is of a.
+    epsilon L / h in n, and epsilon w d2L/dw2 in a, which near a minimum is all there is of a. So a loss
+    many thousand times the gradients, as for targets far from 0, hides errors of theirs.
 
     The loss of a relu net has a kink wherever a preactivation is 0, and a difference across
     it is no derivative. An entry in doubt is therefore differentiated again with a tenth and a
@@ -93,6 +94,11 @@ def check_gradients(
     parameters = net.parameters
     precision = float(np.finfo(parameters.dtype).eps)
     step = precision**0.25 if eps is None else read_number("eps", eps, positive=True)
+    if step < math.sqrt(precision):
+        raise ValueError(
+            f"eps must be at least {math.sqrt(precision):.2g}, the root of the machine epsilon, for differences of "
+            f"losses to be more than rounding; got {eps!r}"
+        )
     net.forward(X)
     loss = net.backward(Y, sample_weight)
     analytic = net.gradients.astype(np.float64)

@@ -30,6 +30,9 @@ class Monitor:
     name: str
     more_is_better: bool = False
 
+    def __str__(self) -> str:
+        return f"{'max' if self.more_is_better else 'min'} {self.name}"
+
     def measure(self, values: Mapping[str, float]) -> float:
         """Return the number among those of an epoch, turned so that less is better."""
         value = values[self.name]

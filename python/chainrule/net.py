@@ -192,13 +192,15 @@ class Net(Trainable, Freezable, Exchangeable):
     def parameters(self) -> Array:
         """Flat writable view of all parameters: the weights of every layer, row-major, then the biases.
 
-        Writing into it, or into the views of a layer, changes the net: ``net.parameters[:] = values``.
+        Writing into it, or into the views of a layer, changes the net: ``net.parameters[:] = values``. Where the net
+        is assigned others, ``net.parameters = values``, an epoch that was left is begun anew.
         """
         return self._core.parameters
 
     @parameters.setter
     def parameters(self, values: ArrayLike) -> None:
         write_numbers("parameters", values, self._core.parameters)
+        self._core.begin_epoch_anew()
 
     @property
     def gradients(self) -> Array:

@@ -79,11 +79,13 @@ class _EpochRates(Rates):
 class _PlateauRates(Rates):
     """Rates that fall where the loss does not."""
 
-    def __init__(self, schedule: ReduceOnPlateau, lr: float, state: ScheduleState) -> None:
-        self._schedule, self._lr = schedule, lr
+    def __init__(self, schedule: ReduceOnPlateau, lr: float, measure: str, state: ScheduleState) -> None:
+        self._schedule, self._lr, self._measure = schedule, lr, measure
         self._factor: float = state.get("factor", 1.0)
-        self._best: float | None = state.get("best")
-        self._bad: int = state.get("bad", 0)
+        # The best of another measure says nothing of this one.
+        judged = state if state.get("measure") == measure else {}
+        self._best: float | None = judged.get("best")
+        self._bad: int = judged.get("bad", 0)
 
     def observe(self, loss: float) -> None:
         if self._is_good(loss):
@@ -96,7 +98,8 @@ class _PlateauRates(Rates):
 
     @property
     def state(self) -> ScheduleState:
-        return {"schedule": ReduceOnPlateau.name, "factor": self._factor, "best": self._best, "bad": self._bad}
+        numbers = {"factor": self._factor, "best": self._best, "bad": self._bad}
+        return {"schedule": ReduceOnPlateau.name, "measure": self._measure, **numbers}
 
     def _is_good(self, loss: float) -> bool:
         if self._best is None or not math.isfinite(loss):
@@ -134,7 +137,12 @@ class _CalledRates(Rates):
 
 
 def start_rates(
-    schedule: object, optimizer: Optimizer, epochs: int, first_epoch: int, state: ScheduleState | None = None
+    schedule: object,
+    optimizer: Optimizer,
+    epochs: int,
+    first_epoch: int,
+    state: ScheduleState | None = None,
+    measure: str = "min loss",
 ) -> Rates:
     """Return what drives `schedule` through a fit.
 
@@ -147,6 +155,8 @@ def start_rates(
         The epochs of the fit, and the epochs of the net's life before it.
     state : dict, optional
         `Rates.state` at the end of the net's last fit; goes on if it is of the same kind of schedule.
+    measure : str
+        What `Rates.observe` is told of: the best of one measure is not that of another.
 
     Raises
     ------
@@ -161,7 +171,7 @@ def start_rates(
             f"got {schedule!r}"
         )
     if isinstance(chosen, ReduceOnPlateau):
-        return _PlateauRates(chosen, lr, _state_of(ReduceOnPlateau.name, state))
+        return _PlateauRates(chosen, lr, measure, _state_of(ReduceOnPlateau.name, state))
     if isinstance(chosen, EpochSchedule):
         return _EpochRates(chosen, lr)
     return _CalledRates(chosen, lr, _state_of(CALLABLE, state))
@@ -185,8 +195,12 @@ def read_schedule_state(state: object) -> ScheduleState | None:
     best = state["best"]
     if best is not None:
         read_number("schedule best", abs(best))  # a loss may be negative
+    measure = state.get("measure", "")  # which first files do not say
+    if not isinstance(measure, str):
+        raise TypeError(f"schedule measure must be a text, got {measure!r:.80}")
     return {
         "schedule": kind,
+        "measure": measure,
         "factor": read_fraction("schedule factor", state["factor"], "[0, 1]"),
         "best": best,
         "bad": read_count("schedule bad", state["bad"], minimum=0),

@@ -83,6 +83,7 @@ def run(args: argparse.Namespace) -> int:
     if not np.isfinite(net.parameters).all():
         raise ModelFormatError(f"{args.model} has parameters that are not finite; its predictions mean nothing")
     outputs = _limit_threads(net, args.threads).predict(X)
+    _require_finite(outputs, table)
     scores, comments = _judge(encoder, table, outputs)
     columns = _prediction_columns(encoder, outputs, probabilities=args.probabilities)
     text = to_json({"predictions": columns, "score": scores}) + "\n" if args.json else _to_csv(columns)
@@ -124,6 +125,14 @@ def _limit_threads(net: Net, threads: int | None) -> Net:
     )
     limited.parameters = net.parameters
     return limited
+
+
+def _require_finite(outputs: NDArray[np.floating[Any]], table: Table) -> None:
+    """Raise ValueError where an output is not finite: the first class of all would look like a prediction."""
+    rows = np.flatnonzero(~np.isfinite(outputs).all(axis=1))
+    if len(rows):
+        place = f"{table.source}, {table.unit} {table.lines[rows[0]]}"
+        raise ValueError(f"{place}: the network's outputs are not finite, for the numbers there are too large for it")
 
 
 def _judge(
@@ -182,7 +191,11 @@ def _digits(values: NDArray[np.floating[Any]]) -> list[float]:
 
 def _to_csv(columns: dict[str, list[Any]]) -> str:
     text = StringIO()
-    csv.writer(text, lineterminator="\n").writerows([list(columns), *zip(*columns.values(), strict=True)])
+    rows = [list(columns), *zip(*columns.values(), strict=True)]
+    # A carriage return is quoted by itself from Python 3.13 on.
+    returns = any("\r" in cell for row in rows for cell in row if isinstance(cell, str))
+    dialect = csv.unix_dialect if returns else csv.excel  # the one that quotes all cells
+    csv.writer(text, dialect, lineterminator="\n").writerows(rows)
     return text.getvalue()
 
 

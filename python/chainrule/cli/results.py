@@ -38,7 +38,9 @@ def best_epoch(history: History) -> int | None:
     """Return the epoch, from 0, with the lowest validation loss, else training loss; None if there was none."""
     if history.epochs == 0:
         return None
-    return int(np.argmin(history.loss if history.validation_loss is None else history.validation_loss))
+    losses = history.loss if history.validation_loss is None else history.validation_loss
+    # Where none is a number, no epoch is put back, and the last is what there is.
+    return int(np.nanargmin(losses)) if np.isfinite(losses).any() else history.epochs - 1
 
 
 def test_scores(problem: Problem, net: Net) -> Scores:

@@ -29,7 +29,8 @@ def read_estimator(estimator: Any) -> dict[str, Any]:
     own = getattr(estimator, "net_", None)  # which chainrule's estimators have
     return {
         "sizes": [len(weights[0]), *(array.shape[1] for array in weights)],
-        "hidden": _read_hidden(estimator.activation, len(weights) - 1),
+        # What the parameter says now may not be what the net was made with.
+        "hidden": _read_hidden(estimator.activation, len(weights) - 1) if own is None else own.config.activations[:-1],
         "output": output,
         "loss": natural_loss(output) if own is None else own.config.loss,
         "dtype": weights[0].dtype.name if weights[0].dtype.name in DTYPES else "float64",

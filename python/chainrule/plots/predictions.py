@@ -98,8 +98,10 @@ class PredictionErrorDisplay:
     @property
     def r2(self) -> float:
         """Share of the variance that is explained."""
+        if np.ptp(self.y_true) == 0:  # their mean may be off by a rounding error
+            return float("nan")
         total = float(np.sum((self.y_true - self.y_true.mean()) ** 2))
-        return 1 - float(np.sum((self.y_true - self.y_pred) ** 2)) / total if total > 0 else float("nan")
+        return 1 - float(np.sum((self.y_true - self.y_pred) ** 2)) / total
 
     @property
     def rmse(self) -> float:

@@ -5,6 +5,7 @@ Not here: reading of users' arrays, optimizers, minibatches.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -143,16 +144,25 @@ class Layers:
         total = weights.sum() if self.config.reduction == "mean" else 1
         return weights / total if total > 0 else weights
 
-    def backward(self, passes: list[LayerPass], Y: Array, share: Array) -> list[Array]:
+    def weighted_loss(self, passes: list[LayerPass], Y: Array, weights: Array) -> float:
+        """Return the sum of the rows' losses, each times its weight; one of weight 0 may be infinite."""
+        losses = self.row_losses(passes, Y)
+        total = float(weights @ losses)
+        return total if math.isfinite(total) else float(weights @ np.where(weights == 0, 0, losses))
+
+    def backward(self, passes: list[LayerPass], Y: Array, share: Array, may_be_0: bool = True) -> list[Array]:
         """Write dL/dW_l and dL/db_l into the gradients, and return the deltas dL/dH_l.
 
-        The last delta is share * dl/dA_L through g_L. Then, from the last layer to the first,
-        ``dW_l = A_(l-1)^T delta_l``, ``db_l = sum of delta_l over rows`` and
-        ``delta_(l-1) = delta_l W_l^T`` through the dropout of layer l-1 and g_(l-1).
+        The last delta is share * dl/dA_L through g_L, and 0 where the share is, if it `may_be_0`.
+        Then, from the last layer to the first, ``dW_l = A_(l-1)^T delta_l``,
+        ``db_l = sum of delta_l over rows`` and ``delta_(l-1) = delta_l W_l^T`` through the dropout
+        of layer l-1 and g_(l-1).
         """
         delta: Array = self._loss.gradient(passes[-1].outputs, Y) * share[:, np.newaxis]
         if not self._loss.from_logits:
             delta = self._through_activation(-1, passes, delta)
+        if may_be_0:
+            delta[share == 0] = 0  # where it may have been 0 times infinity
         deltas = [delta]
         for layer in reversed(range(len(self.weights))):
             np.matmul(passes[layer].inputs.T, delta, out=self.weight_gradients[layer])

@@ -100,6 +100,7 @@ class Net(Trainable, Freezable):
     @parameters.setter
     def parameters(self, values: ArrayLike) -> None:
         write_numbers("parameters", values, self._layers.parameters)
+        self._passes = self._progress = None
 
     @property
     def gradients(self) -> Array:
@@ -199,7 +200,7 @@ class Net(Trainable, Freezable):
         """Return the loss on these rows; nothing is kept."""
         rows = read_rows(self.config, X).astype(self.config.dtype, copy=False)
         targets, share = self._read(Y, sample_weight, len(rows))
-        return float(share @ self._layers.row_losses(self._layers.forward(rows), targets))
+        return self._layers.weighted_loss(self._layers.forward(rows), targets, share)
 
     @quiet
     def trace(self, X: ArrayLike, Y: ArrayLike, sample_weight: ArrayLike | None = None) -> Trace:
@@ -241,7 +242,7 @@ class Net(Trainable, Freezable):
             raise RuntimeError("backward needs a call of forward before it")
         targets, share = self._read(Y, sample_weight, len(self._passes[0].inputs))
         deltas = self._layers.backward(self._passes, targets, share)
-        return self._passes, deltas, float(share @ self._layers.row_losses(self._passes, targets))
+        return self._passes, deltas, self._layers.weighted_loss(self._passes, targets, share)
 
     def _read(self, Y: ArrayLike, sample_weight: ArrayLike | None, rows: int) -> tuple[Array, Array]:
         """Targets of these rows, and the share of each in the loss."""

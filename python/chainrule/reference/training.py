@@ -87,10 +87,10 @@ class Trainer:
             weights = self.ones[: len(X)]
             share = layers.shares(weights)
         passes = layers.forward(X, self.rule.steps)
-        loss = float(weights @ layers.row_losses(passes, Y))
+        loss = layers.weighted_loss(passes, Y, weights)
         if not math.isfinite(loss):
             raise DivergenceError("the loss is not finite")
-        layers.backward(passes, Y, share)
+        layers.backward(passes, Y, share, may_be_0=self.weights is not None)
         penalties = self.regularization.of_minibatch(float(weights.sum()))
         add_penalties(layers.gradients[self.penalised], layers.parameters[self.penalised], penalties)
         clip_gradients(layers.gradients, self.regularization)
@@ -308,7 +308,7 @@ class Fit:
             return math.nan  # they became 0 during the fit
         X = X.astype(layers.config.dtype, copy=False)
         share = layers.shares(np.ones(len(X), X.dtype) if weights is None else weights)
-        return float(share @ layers.row_losses(layers.forward(X), Y))
+        return layers.weighted_loss(layers.forward(X), Y, share)
 
 
 def _read(

@@ -5,13 +5,12 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ..plots import ConfusionDisplay, LossCurveDisplay, NetworkDisplay, PredictionErrorDisplay, confusion_matrix
 from ..plots.canvas import new_figure, printable, render
 from ..plots.network import fits
-from ..tables import Categories, Standardised, TableEncoder
+from ..tables import Categories, Standardised, TableEncoder, decided
 from .markup import Markup, element
 
 if TYPE_CHECKING:
@@ -44,7 +43,8 @@ def predictions(
 def _confusion(target: Categories, outputs: NDArray[Any], Y: NDArray[Any], drawn: str) -> Markup:
     side = min(8.0, 3.6 + 0.4 * len(target.labels))
     figure = new_figure(side + 0.8, side)
-    matrix = confusion_matrix(Y, np.argmax(outputs, axis=1), labels=range(len(target.labels)))
+    classes = decided(outputs)
+    matrix = confusion_matrix(Y[classes >= 0], classes[classes >= 0], labels=range(len(target.labels)))
     ConfusionDisplay(matrix, labels=target.labels).plot(figure.subplots())
     shades = "counts, the darker the larger their share of the true class"
     return _embed(figure, f"True and predicted classes of {len(Y)} {drawn}: {shades}.")

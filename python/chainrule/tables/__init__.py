@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .encoder import Categories, Standardised, TableEncoder
 from .reading import parse_table, read_table
-from .scores import baseline_outputs, describe_scores, score
+from .scores import baseline_outputs, decided, describe_scores, score
 from .split import Split, split_rows
 from .table import Table
 from .task import Task, infer_task
@@ -17,6 +17,7 @@ __all__ = [
     "TableEncoder",
     "Task",
     "baseline_outputs",
+    "decided",
     "describe_scores",
     "infer_task",
     "parse_table",

@@ -54,12 +54,16 @@ class Standardised:
         """Learn mean and deviation from the given rows of the column, all by default."""
         values = table.numbers(name)
         values = values if rows is None else values[rows]
+        # Scaled by a power of two, which changes no digit, so that no square is beyond the numbers there are.
+        exponent = math.frexp(float(np.abs(values).max()))[1]
+        scaled = np.ldexp(values, -exponent)
         with np.errstate(over="ignore", invalid="ignore"):
-            mean, std = float(np.mean(values)), float(np.std(values))
-        if not math.isfinite(mean) or not math.isfinite(std):
+            moments = np.array([np.mean(scaled), np.std(scaled), np.ptp(scaled)])
+            mean, std, spread = np.ldexp(moments, exponent).tolist()
+        if not math.isfinite(spread):
             raise ValueError(f"{table.source}, column {name!r}: the numbers are too large to be standardised")
         # A deviation computed from equal numbers may be a rounding error instead of zero.
-        return cls(name, mean, std if np.ptp(values) > 0 and std > 0 else CONSTANT)
+        return cls(name, mean, std if spread > 0 and std > 0 else CONSTANT)
 
     @property
     def feature_names(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from .encoder import Categories, Standardised
 
-__all__ = ["baseline_outputs", "describe_scores", "score"]
+__all__ = ["baseline_outputs", "decided", "describe_scores", "score"]
 
 Outputs = NDArray[np.floating[Any]]
 Targets = NDArray[Any]
@@ -34,14 +34,20 @@ def score(target: Categories | Standardised, outputs: Outputs, Y: Targets) -> di
         ``RMSE``, the root of the mean squared error in the unit of the column.
     """
     if isinstance(target, Categories):
-        return {"accuracy": float(np.mean(np.argmax(outputs, axis=1) == Y))}
-    predicted, true = target.decode(outputs), target.decode(Y)
-    residual = float(np.sum((true - predicted) ** 2))
-    total = float(np.sum((true - np.mean(true)) ** 2))
+        return {"accuracy": float(np.mean(decided(outputs) == Y))}
+    # In units of the deviation, of which no square is beyond the numbers there are.
+    residual = float(np.sum((Y - outputs.astype(np.float64)) ** 2))
+    # The mean of equal numbers may be off by a rounding error.
+    varies = np.ptp(Y) > 0
     return {
-        "R^2": 1 - residual / total if total > 0 else float("nan"),
-        "RMSE": float(np.sqrt(residual / len(true))),
+        "R^2": 1 - residual / float(np.sum((Y - np.mean(Y)) ** 2)) if varies else float("nan"),
+        "RMSE": target.std * float(np.sqrt(residual / len(Y))),
     }
+
+
+def decided(outputs: Outputs) -> NDArray[np.int64]:
+    """Return the index of each row's most probable class, (rows,); -1, which is none, where an output is NaN."""
+    return np.where(np.isnan(outputs).any(axis=1), -1, np.argmax(outputs, axis=1))
 
 
 def baseline_outputs(target: Categories | Standardised, train_Y: Targets, rows: int) -> Outputs:

@@ -35,6 +35,10 @@ Cells: TypeAlias = "list[str] | NDArray[np.float64]"
 MISSING = frozenset({"", "na", "n/a", "#n/a", "<na>", "nan", "null", "?"})
 #: From this share of numbers on, the odd text in a column is taken for a slip and not for a category.
 MOSTLY_NUMBERS = 0.9
+#: Numbers as people write them, with a decimal comma or separators of thousands.
+SEPARATED = re.compile(
+    r"[+-]?(?:[0-9]{1,3}(?:[.,' \u00a0\u202f\u2019][0-9]{3})+(?:[.,][0-9]*)?|[0-9]+,[0-9]*|,[0-9]+)(?:[eE][+-]?[0-9]+)?"
+)
 #: Characters that no file of text holds: NUL, and halves of characters.
 NO_TEXT = re.compile(r"[\0\ud800-\udfff]")
 #: Absent columns that a message looks for others like them to, and the longest names that are compared.
@@ -112,9 +116,10 @@ class Table:
                 f"{self.place(texts[0], name)}: {cells[texts[0]]!r} is not a number, "
                 f"while {len(cells) - len(texts)} other rows hold numbers"
             )
-        if texts and all(_has_decimal_comma(cells[row]) for row in texts):
+        if texts and all(SEPARATED.fullmatch(cells[row]) for row in texts):
             raise ValueError(
-                f"{self.place(texts[0], name)}: {cells[texts[0]]!r} has a decimal comma; write numbers with a point"
+                f"{self.place(texts[0], name)}: {cells[texts[0]]!r} has a decimal comma, or separators of thousands; "
+                "write numbers with a point and nothing else"
             )
         return not texts
 
@@ -227,10 +232,6 @@ def read_number(cell: str) -> float | None:
         return None
     # Python's own extras, 1_000 and a signed nan, are no numbers in a CSV file.
     return None if "_" in cell or math.isnan(number) else number
-
-
-def _has_decimal_comma(cell: str) -> bool:
-    return cell.count(",") == 1 and read_number(cell.replace(",", ".")) is not None
 
 
 def _all_numbers(cells: list[str]) -> NDArray[np.float64] | None:
