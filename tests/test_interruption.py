@@ -131,6 +131,11 @@ class TestThreads:
         with pytest.raises(RuntimeError, match="the net is busy: another thread, or a call that"):
             call()
 
+    def test_parameters_of_a_net_in_training_cannot_be_replaced(self, training):
+        with pytest.raises(RuntimeError, match="the net is busy: another thread, or a call that"):
+            training.parameters = 1e9
+        assert abs(training.parameters).max() < 1e9
+
     @pytest.mark.parametrize("method", ["step", "forward", "fit", "trace"])
     def test_others_cannot_end_a_fit_between_its_epochs(self, method):
         """A callback leaves the net to others between epochs: they may read it, but training is the fit's."""

@@ -199,8 +199,10 @@ class Net(Trainable, Freezable, Exchangeable):
 
     @parameters.setter
     def parameters(self, values: ArrayLike) -> None:
-        write_numbers("parameters", values, self._core.parameters)
-        self._core.begin_epoch_anew()
+        checked = self._core.parameters.copy()
+        write_numbers("parameters", values, checked)
+        self._core.begin_epoch_anew()  # or say that the net is busy, before anything is written
+        self._core.parameters[...] = checked
 
     @property
     def gradients(self) -> Array:
