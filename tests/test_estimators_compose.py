@@ -176,6 +176,19 @@ def test_files_of_something_else_are_refused(tmp_path):
         MLPClassifier.load(path)
 
 
+def test_labels_of_64_bits_are_kept(tmp_path):
+    labels = np.array([2**63, 2**64 - 1], np.uint64)
+    weights = {int(label): 1.5 for label in labels}
+    model = adam(class_weight=weights).fit(X, labels[(y > 0).astype(int)])
+    model.save(tmp_path / "model")
+    loaded = MLPClassifier.load(tmp_path / "model")
+    assert loaded.class_weight == weights
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+    model.set_params(class_weight={(1, 2): 1.0})
+    with pytest.raises(TypeError, match=r"class_weight cannot be saved: .*a text or a number"):
+        model.save(tmp_path / "other")
+
+
 @pytest.mark.parametrize("settings", [{"random_state": 1}, {"solver": "lbfgs"}], ids=str)
 def test_hostile_metadata_is_refused(settings, tmp_path):
     import json

@@ -164,3 +164,25 @@ def test_wrong_input_is_refused(net_class):
     net = net_class([3, 4, 2], seed=0)
     with pytest.raises(ValueError, match=r"4.*3"):
         check_gradients(net, np.ones((2, 4)), np.ones((2, 2)))
+
+
+@pytest.mark.parametrize(("dtype", "eps"), [("float32", None), ("float32", 1e-3), ("float64", None), ("float64", 2e-8)])
+def test_no_step_hides_a_gradient_of_the_wrong_sign(dtype, eps):
+    """Ever smaller steps, of which the best counts, made rounding the judge."""
+
+    class Wrong:
+        def __init__(self, net):
+            self.net = net
+
+        def __getattr__(self, name):
+            return getattr(self.net, name)
+
+        @property
+        def gradients(self):
+            return -self.net.gradients
+
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(20, 3)), rng.normal(size=(20, 1))
+    net = chainrule.Net([3, 4, 1], output="identity", dtype=dtype, seed=0)
+    correct = check_gradients(net, X, Y, eps=eps)
+    assert check_gradients(Wrong(net), X, Y, eps=eps) > max(10 * correct, 1e-2 if dtype == "float32" else 1e-4)

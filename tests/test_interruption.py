@@ -255,6 +255,34 @@ class TestThreads:
             np.testing.assert_array_equal(result, expected)
 
 
+def test_parameters_are_replaced_while_others_predict():
+    """They wait for nothing, and nobody is told that the net is busy."""
+    net, X = Net([64, 256, 256, 1], seed=0), np.ones((20_000, 64), np.float32)
+    errors, calls, stop = [], [], threading.Event()
+
+    def serve(rows):
+        while not stop.is_set():
+            try:
+                net.predict(rows)
+                calls.append(len(rows))
+            except RuntimeError as error:
+                errors.append(error)
+                return
+
+    threads = [threading.Thread(target=serve, args=(rows,)) for rows in (X, X[:1].copy())]
+    for thread in threads:
+        thread.start()
+    while len(set(calls)) < 2 and not errors:
+        time.sleep(0.001)
+    for _ in range(50):
+        net.parameters = net.parameters.copy()
+        time.sleep(0.002)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not errors
+
+
 def test_an_interrupt_while_the_record_is_made_does_not_lose_it():
     X = np.random.default_rng(0).normal(size=(50, 3))
     net = Net([3, 4, 1], seed=0)

@@ -148,14 +148,18 @@ class TestColumns:
             ["1,234,567.89", "7,5"],
             ["1'234.50", "12\u2019000"],
             ["1 234,5", "12\u00a0345"],
-            ["-1.234.567", "+,5", "1,5e3"],
+            ["+,5", "-1.234.567", "1,5e3"],
+            ["1 234.5", "1 234"],
         ],
     )
     def test_separators_of_thousands_are_no_categories(self, column):
         with pytest.raises(ValueError, match=r"line 2, column 'a': .* has a decimal comma, or separators of thous"):
             table(a=column).is_numeric("a")
 
-    @pytest.mark.parametrize("column", [["+", "-"], ["1.2.3", "1.2.4"], ["10.0.0.1", "10.0.0.2"], ["a,b", ","]])
+    @pytest.mark.parametrize(
+        "column",
+        [["+", "-"], ["1.2.3", "1.2.4"], ["10.100.200.1", "10.100.200.101"], ["560 001", "110 003"], ["a", ","]],
+    )
     def test_texts_that_have_separators_are_categories(self, column):
         assert not table(a=column).is_numeric("a")
 
@@ -433,5 +437,6 @@ def test_scores_of_equal_numbers_and_of_outputs_of_nan():
     target = Standardised("y", 0.25, 2.0)
     scores = score(target, np.array([[0.1], [0.1], [0.2]]), np.full((3, 1), 0.1))
     assert np.isnan(scores["R^2"])
+    assert np.isnan(score(target, np.zeros((2, 1)), np.array([[0.0], [1e-170]]))["R^2"])  # whose square is 0
     outputs = np.array([[0.9, 0.1], [np.nan, np.nan], [0.2, 0.8]])
     assert score(Categories("y", ("a", "b")), outputs, np.array([0, 0, 1])) == {"accuracy": pytest.approx(2 / 3)}

@@ -94,13 +94,6 @@ void write_progress(NetCore<T>& core, std::size_t rows_done, double loss, double
   core.progress = {core.progress.epochs, rows_done, {loss, weight}, rows, batch_size, shuffled};
 }
 
-// For parameters that have not seen the rows of an epoch in progress, nor the last forward pass.
-template <class T>
-void begin_epoch_anew(NetCore<T>& core) {
-  const auto lock = core.alone_to_train();
-  core.progress.begin_anew();
-}
-
 // Parameters, optimizer state, epochs, and the epoch in progress, as they are at one moment; copied.
 template <class T>
 py::tuple read_state(NetCore<T>& core) {
@@ -141,7 +134,7 @@ void register_net(py::module_& module, const char* name) {
       .def_property_readonly("epoch_in_progress", &read_progress<T>)
       .def("resume_epoch", &write_progress<T>, py::arg("rows_done"), py::arg("loss"), py::arg("weight"),
            py::arg("rows"), py::arg("batch_size"), py::arg("shuffled"))
-      .def("begin_epoch_anew", &begin_epoch_anew<T>)
+      .def("begin_epoch_anew", &Core::begin_epoch_anew)
       .def_property(
           "most_loss", [](Core& core) { return core.net().most_loss; },
           [](Core& core, double most) {

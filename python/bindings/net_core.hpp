@@ -47,6 +47,14 @@ class NetCore {
   };
   AloneToTrain alone_to_train() { return AloneToTrain(*this); }
 
+  // For parameters that have not seen the rows of an epoch in progress, nor the last forward pass. Others may
+  // go on predicting, for they look at neither.
+  void begin_epoch_anew() {
+    const Training lock(locks_);
+    forward_ = std::nullopt;
+    progress.begin_anew();
+  }
+
   py::array_t<T> forward(const py::object& x) {
     Input input = read_features<T>(x, "X", net_.features());
     if (is_own(input))  // keeping it would keep this net, for ever

@@ -94,10 +94,10 @@ class Claim {
   bool outermost_;
 };
 
-// The net to itself, while this lives.
-class Alone {
+// What belongs to training is for this thread alone, while this lives; others may predict.
+class Training {
  public:
-  explicit Alone(NetLocks& net) : training_(begin(net)), use_(net), readers_(end_of_readers(net.now())) {}
+  explicit Training(NetLocks& net) : lock_(begin(net)), use_(net) {}
 
  private:
   static std::unique_lock<std::mutex> begin(NetLocks& net) {
@@ -110,6 +110,16 @@ class Alone {
     return training;
   }
 
+  std::unique_lock<std::mutex> lock_;
+  Use use_;
+};
+
+// The net to itself, while this lives.
+class Alone {
+ public:
+  explicit Alone(NetLocks& net) : training_(net), readers_(end_of_readers(net.now())) {}
+
+ private:
   // Keeps new readers out, and looks for Ctrl-C.
   static std::unique_lock<std::shared_mutex> end_of_readers(NetLocks::Locks& locks) {
     std::unique_lock readers(locks.readers, std::try_to_lock);
@@ -130,8 +140,7 @@ class Alone {
     return readers;
   }
 
-  std::unique_lock<std::mutex> training_;
-  Use use_;
+  Training training_;
   std::unique_lock<std::shared_mutex> readers_;
 };
 

@@ -86,8 +86,9 @@ def check_gradients(
 
     The loss of a relu net has a kink wherever a preactivation is 0, and a difference across
     it is no derivative. An entry in doubt is therefore differentiated again with a tenth and a
-    hundredth of the step, which clears a kink nearby but no wrong gradient. A preactivation of
-    exactly 0, such as that of an all-zero row without biases, cannot be cleared.
+    hundredth of the step, where `eps` may be as small, which clears a kink nearby but no wrong
+    gradient. A preactivation of exactly 0, such as that of an all-zero row without biases,
+    cannot be cleared.
 
     Each parameter takes four losses: this is for nets of up to some thousand parameters.
     """
@@ -132,6 +133,8 @@ def check_gradients(
     doubtful: NDArray[np.intp] = np.arange(analytic.size)
     try:
         for relative_step in (step, step / 10, step / 100):
+            if relative_step < math.sqrt(precision):
+                break
             for entry in doubtful:
                 # A step that made the error a NaN leaves it infinite.
                 errors[entry] = min(errors[entry], error_of(entry, relative_step))

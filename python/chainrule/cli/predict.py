@@ -172,8 +172,10 @@ def _decoded(target: Standardised, outputs: NDArray[np.floating[Any]]) -> list[f
     in full they would have the digits of the float64 that undid the scaling.
     """
     numbers = target.decode(outputs)
+    if outputs.dtype == np.float64:
+        return [float(number) for number in numbers]
     with np.errstate(invalid="ignore"):  # outputs may be infinite
-        steps = target.std * np.spacing(np.abs(outputs)).astype(np.float64)
+        steps = target.std * np.spacing(np.abs(outputs)).astype(np.float64) / 2  # from a power of two to the one below
     return [_rounded(number, step) for number, step in zip(numbers.tolist(), steps.tolist(), strict=True)]
 
 

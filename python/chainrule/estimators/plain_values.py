@@ -46,7 +46,7 @@ def to_plain(name: str, value: Any) -> Any:
     if isinstance(value, tuple):
         return {"tuple": [to_plain(name, element) for element in value]}
     if isinstance(value, Mapping):
-        return {"dict": [[to_plain(name, key), to_plain(name, element)] for key, element in value.items()]}
+        return {"dict": [[_plain_key(name, key), to_plain(name, value[key])] for key in value]}
     if isinstance(value, np.ndarray):
         return {"array": [to_plain(name, element) for element in value.tolist()], "dtype": value.dtype.str}
     if isinstance(value, Loss):
@@ -57,6 +57,14 @@ def to_plain(name: str, value: Any) -> Any:
         kind, keys, *rest = value.get_state(legacy=True)
         return {"random_state": [kind, np.asarray(keys).tolist(), *rest]}
     raise TypeError(f"{name} cannot be saved: {value!r}")
+
+
+def _plain_key(name: str, key: Any) -> Any:
+    """Return a key that `from_plain` takes."""
+    try:
+        return _read_key(to_plain(name, key))
+    except ValueError as error:
+        raise TypeError(f"{name} cannot be saved: {error}") from None
 
 
 def from_plain(value: Any) -> Any:
@@ -89,7 +97,7 @@ def from_plain(value: Any) -> Any:
 
 def _read_key(key: Any) -> Any:
     """Return a key of a dictionary, or an element of an array that becomes one, if not many can have one hash."""
-    if not isinstance(key, NoneType | str | float | int) or (isinstance(key, int) and abs(key) >= 2**63):
+    if not isinstance(key, NoneType | str | float | int) or (isinstance(key, int) and not -(2**63) <= key < 2**64):
         raise ValueError(f"a label or key must be a text or a number of 64 bits, got {key!r:.80}")
     return key
 

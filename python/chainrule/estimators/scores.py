@@ -40,5 +40,6 @@ def r2(targets: Array, outputs: Array, weights: Array | None) -> float:
     with np.errstate(over="ignore"):  # of a net that diverges; -inf is a score
         residual = (w * (y - outputs.reshape(y.shape)) ** 2).sum(axis=0)
     spread = (w * (y - np.average(y, axis=0, weights=w[:, 0])) ** 2).sum(axis=0)
-    varies = np.ptp(y[w[:, 0] > 0], axis=0) > 0  # the mean of equal numbers may be off by a rounding error
+    # The mean of equal numbers may be off by a rounding error.
+    varies = (np.ptp(y[w[:, 0] > 0], axis=0) > 0) & (spread > 0)
     return float(np.where(varies, 1 - residual / np.where(varies, spread, 1), residual == 0).mean())

@@ -98,10 +98,10 @@ class PredictionErrorDisplay:
     @property
     def r2(self) -> float:
         """Share of the variance that is explained."""
-        if np.ptp(self.y_true) == 0:  # their mean may be off by a rounding error
-            return float("nan")
         total = float(np.sum((self.y_true - self.y_true.mean()) ** 2))
-        return 1 - float(np.sum((self.y_true - self.y_pred) ** 2)) / total
+        # The mean of equal numbers may be off by a rounding error, and the square of a small one is 0.
+        varies = np.ptp(self.y_true) > 0 and total > 0
+        return 1 - float(np.sum((self.y_true - self.y_pred) ** 2)) / total if varies else float("nan")
 
     @property
     def rmse(self) -> float:

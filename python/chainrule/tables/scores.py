@@ -37,10 +37,11 @@ def score(target: Categories | Standardised, outputs: Outputs, Y: Targets) -> di
         return {"accuracy": float(np.mean(decided(outputs) == Y))}
     # In units of the deviation, of which no square is beyond the numbers there are.
     residual = float(np.sum((Y - outputs.astype(np.float64)) ** 2))
+    total = float(np.sum((Y - np.mean(Y)) ** 2))
     # The mean of equal numbers may be off by a rounding error.
-    varies = np.ptp(Y) > 0
+    varies = np.ptp(Y) > 0 and total > 0
     return {
-        "R^2": 1 - residual / float(np.sum((Y - np.mean(Y)) ** 2)) if varies else float("nan"),
+        "R^2": 1 - residual / total if varies else float("nan"),
         "RMSE": target.std * float(np.sqrt(residual / len(Y))),
     }
 

@@ -35,10 +35,12 @@ Cells: TypeAlias = "list[str] | NDArray[np.float64]"
 MISSING = frozenset({"", "na", "n/a", "#n/a", "<na>", "nan", "null", "?"})
 #: From this share of numbers on, the odd text in a column is taken for a slip and not for a category.
 MOSTLY_NUMBERS = 0.9
-#: Numbers as people write them, with a decimal comma or separators of thousands.
+#: Numbers as people write them, with a decimal comma or separators of thousands. A column that has them has at least
+#: one that is nothing else: 10.100.200.100 and 560 001 may be names.
 SEPARATED = re.compile(
     r"[+-]?(?:[0-9]{1,3}(?:[.,' \u00a0\u202f\u2019][0-9]{3})+(?:[.,][0-9]*)?|[0-9]+,[0-9]*|,[0-9]+)(?:[eE][+-]?[0-9]+)?"
 )
+NO_NAME = re.compile(r".*(?:[,'\u2019]|[ \u00a0\u202f].*\.).*")
 #: Characters that no file of text holds: NUL, and halves of characters.
 NO_TEXT = re.compile(r"[\0\ud800-\udfff]")
 #: Absent columns that a message looks for others like them to, and the longest names that are compared.
@@ -116,9 +118,11 @@ class Table:
                 f"{self.place(texts[0], name)}: {cells[texts[0]]!r} is not a number, "
                 f"while {len(cells) - len(texts)} other rows hold numbers"
             )
-        if texts and all(SEPARATED.fullmatch(cells[row]) for row in texts):
+        separated = all(SEPARATED.fullmatch(cells[row]) for row in texts)
+        row = next((row for row in texts if separated and NO_NAME.fullmatch(cells[row])), None)
+        if row is not None:
             raise ValueError(
-                f"{self.place(texts[0], name)}: {cells[texts[0]]!r} has a decimal comma, or separators of thousands; "
+                f"{self.place(row, name)}: {cells[row]!r} has a decimal comma, or separators of thousands; "
                 "write numbers with a point and nothing else"
             )
         return not texts
